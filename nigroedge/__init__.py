@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Striatal dopamine-transporter binding ratio from a midbrain SMWI, in milliseconds on any CPU.
+
+Research use only. Not for diagnosis.
+"""
+
+__version__ = "0.1.0"
