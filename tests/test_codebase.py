@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of the code base that a machine can check: who may know whom, and what a file must say."""
+"""The rules that a machine can check: who may know whom, and what a file must say."""
 
 import ast
 import re
@@ -92,9 +92,7 @@ def test_includes_point_one_way(path):
         assert folder in INCLUDES[layer] or folder not in layers, f"{path} includes {target}"
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in cpp_files() if ISA_FILE.search(p.stem)], ids=relative
-)
+@pytest.mark.parametrize("path", [p for p in cpp_files() if ISA_FILE.search(p.stem)], ids=relative)
 def test_instruction_set_files_are_quarantined(path):
     included = re.findall(r"#include (\S+)", path.read_text())
 
