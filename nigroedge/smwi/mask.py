@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where there is brain: from the magnitude, or as given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nigroedge.errors import GeometryError, InputError
+from nigroedge.smwi.channels import scipy_ndimage
+from nigroedge.smwi.fourier import Floats, Mask, Vector3
+
+#: Opening by a ball of this radius parts brain from scalp across the skull.
+OPENING_MM = 3.0
+#: Fewer voxels than this part of the volume is no brain.
+MIN_FRACTION = 0.01
+
+
+def brain_mask(magnitude: Floats, voxel_size_mm: Vector3, *, opening_mm: float = OPENING_MM) -> Mask:
+    """Largest bright part of the magnitude, parted from thin bright bridges, holes filled.
+
+    Parameters
+    ----------
+    magnitude : (nx, ny, nz) float32
+        Combined over echoes.
+    voxel_size_mm : (float, float, float)
+    opening_mm : float
+        What a ball of this radius cannot enter is not brain; 0 keeps it.
+
+    Raises
+    ------
+    InputError
+        If less than 1 % of the volume remains.
+    """
+    ndimage = scipy_ndimage()
+    smooth = ndimage.uniform_filter(magnitude, 3)
+    bright = smooth > otsu_threshold(smooth)
+    inner = distance_mm(bright, voxel_size_mm, beyond=True) > opening_mm
+    core = _largest_part(inner)
+    if opening_mm > 0:
+        core = distance_mm(~core, voxel_size_mm, beyond=True) <= opening_mm
+    filled = _fill_slices(core & bright)
+    if filled.mean() < MIN_FRACTION:
+        raise InputError(
+            f"expected a brain in the magnitude, found {100 * filled.mean():.2f} % of the volume "
+            f"bright and in one part; give a mask"
+        )
+    return filled
+
+
+def checked_mask(mask: npt.NDArray[Any], shape: tuple[int, ...]) -> Mask:
+    """Check a mask that was given.
+
+    Raises
+    ------
+    GeometryError
+        If its shape is not the slab's, or no voxel of the slab is in it.
+    """
+    if mask.shape != shape:
+        raise GeometryError(f"expected a mask of shape {shape}, got {mask.shape}")
+    inside = np.asarray(mask) > 0
+    if not inside.any():
+        raise GeometryError("expected a mask that covers part of the slab, got one that misses it")
+    return np.ascontiguousarray(inside)
+
+
+def otsu_threshold(values: Floats) -> float:
+    """The value that best parts bright from dark: largest variance between the two (Otsu 1979)."""
+    counts, edges = np.histogram(values, 256)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)
+    above = below[-1] - below
+    sums = np.cumsum(counts * centres)
+    valid = (below > 0) & (above > 0)
+    means_below = sums / np.maximum(below, 1)
+    means_above = (sums[-1] - sums) / np.maximum(above, 1)
+    between = np.where(valid, below * above * (means_below - means_above) ** 2.0, 0)
+    return float(centres[int(np.argmax(between))])
+
+
+def distance_mm(inside: Mask, voxel_size_mm: Vector3, *, beyond: bool) -> Floats:
+    """Distance from each voxel to the nearest one outside, millimetres.
+
+    Parameters
+    ----------
+    inside : (nx, ny, nz) bool
+    voxel_size_mm : (float, float, float)
+    beyond : bool
+        What the volume does not show continues its edge (True), or is outside (False).
+    """
+    transform = scipy_ndimage().distance_transform_edt
+    if beyond:
+        distance = transform(inside, voxel_size_mm)
+        return np.asarray(distance, np.float32)
+    distance = transform(np.pad(inside, 1), voxel_size_mm)
+    return np.asarray(distance[1:-1, 1:-1, 1:-1], np.float32)
+
+
+def _largest_part(inside: Mask) -> Mask:
+    labels, n_parts = scipy_ndimage().label(inside)
+    if n_parts == 0:
+        return np.zeros_like(inside)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return np.asarray(labels == np.argmax(sizes), bool)
+
+
+def _fill_slices(inside: Mask) -> Mask:
+    """Fill holes slice by slice along the shortest axis: a slab's holes are open at its faces."""
+    fill = scipy_ndimage().binary_fill_holes
+    axis = int(np.argmin(inside.shape))
+    slices = [fill(part) for part in np.moveaxis(inside, axis, 0)]
+    return np.ascontiguousarray(np.moveaxis(np.stack(slices), 0, axis))
