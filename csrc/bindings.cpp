@@ -9,6 +9,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "kernels/dispatch.h"
 
 namespace py = pybind11;
 using namespace pybind11::literals;
@@ -33,12 +34,23 @@ void translate(std::exception_ptr thrown) {
         raise_as("ModelError", error);
     } catch (const nigro::Unsupported& error) {
         raise_as("NigroedgeError", error);
+    } catch (const nigro::kernels::UnavailableIsa& error) {
+        raise_as("NigroedgeError", error);
     } catch (const nigro::BadArgument& error) {
         PyErr_SetString(PyExc_ValueError, error.what());
     }
 }
 
 // --------------------------------------------------------------------------------- preprocessing
+
+std::string active_isa() { return nigro::kernels::active().name; }
+
+py::tuple available_isas() {
+    const auto& tables = nigro::kernels::available();
+    py::tuple names(tables.size());
+    for (std::size_t i = 0; i < tables.size(); ++i) names[i] = tables[i].name;
+    return names;
+}
 
 // ------------------------------------------------------------------------------------ model file
 
@@ -47,4 +59,7 @@ void translate(std::exception_ptr thrown) {
 PYBIND11_MODULE(_core, m) {
     m.doc() = "C++ core of nigroedge; use the functions of the nigroedge package instead.";
     py::register_exception_translator(translate);
+
+    m.def("active_isa", &active_isa);
+    m.def("available_isas", &available_isas);
 }
