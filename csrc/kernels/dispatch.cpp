@@ -1,8 +1,7 @@
 // Chooses the table of kernels.
 //
-// What differs between instruction sets is one line of kIsas: slots are filled by the scalar file and
-// overridden by the line's own function.
-// SPDX-License-Identifier: Apache-2.0
+// What differs between instruction sets is one line of kIsas: slots are filled by the scalar file
+// and overridden by the line's own function. SPDX-License-Identifier: Apache-2.0
 #include "kernels/dispatch.h"
 
 #include <cstdlib>
@@ -47,7 +46,8 @@ std::vector<Kernels> runnable() {
 
 std::string names_of(const std::vector<Kernels>& tables) {
     std::string names;
-    for (const Kernels& table : tables) names += (names.empty() ? "" : ", ") + std::string(table.name);
+    for (const Kernels& table : tables)
+        names += (names.empty() ? "" : ", ") + std::string(table.name);
     return names;
 }
 
