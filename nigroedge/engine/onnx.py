@@ -29,7 +29,7 @@ class OnnxEngine:
         self.threads = threads
         self.tolerance = tolerance_of(artefact)
         self._artefact = artefact
-        self._runtime = _import_runtime()
+        self._runtime = _import_onnxruntime()
         self._sessions: dict[int, Any] = {}
         self._lock = threading.Lock()
         self._session(1)  # what the runtime refuses, it refuses now
@@ -71,7 +71,7 @@ class OnnxEngine:
             raise refused(self.name, self._artefact, error) from error
 
 
-def _import_runtime() -> Any:
+def _import_onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:

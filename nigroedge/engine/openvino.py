@@ -35,7 +35,7 @@ class OpenvinoEngine:
         self.tolerance = tolerance_of(artefact)
         self._artefact = artefact
         self._shape = shape
-        self._core = _import_runtime().Core()
+        self._core = import_openvino().Core()
         self._requests: dict[int, Any] = {}
         self._lock = threading.Lock()
         self._request(1)  # what the runtime refuses, it refuses now
@@ -75,7 +75,7 @@ class OpenvinoEngine:
             raise refused(self.name, artefact, error) from error
 
 
-def _import_runtime() -> Any:
+def import_openvino() -> Any:
     # None makes an import of it fail, which OpenVINO takes for "not installed".
     sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
     try:
