@@ -25,6 +25,7 @@ from nigroedge.result import NOTICE
 from nigroedge.terminal import check_heading, check_text, model_text, one_line, result_text
 
 if TYPE_CHECKING:
+    from nigroedge.verify import Check
     from nigroedge.volume import Volume
 
 DONE, REFUSED, USAGE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
@@ -291,9 +292,9 @@ def _demo(options: argparse.Namespace) -> int:
     from nigroedge.model import load_model
     from nigroedge.phantom import simulate
 
+    model = load_model(engine=options.engine, threads=options.threads)
     patient = simulate(_DEMO_FIRST_SUBJECT + options.seed)
     volume = patient.volume if options.out is None else _saved(patient.volume, options.out)
-    model = load_model(engine=options.engine, threads=options.threads)
     result = model.predict(volume, left=patient.left_mm, right=patient.right_mm)
     simulated = {"left": patient.sbr_left, "right": patient.sbr_right}
     if options.json:
@@ -353,7 +354,7 @@ def _info(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from nigroedge.verify import verify
 
-    checks = []
+    checks: list[Check] = []
     for check in verify(options.model, threads=options.threads):
         if not options.json:
             _print(check_text(check) if checks else f"{check_heading()}\n{check_text(check)}")

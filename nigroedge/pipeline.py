@@ -184,6 +184,6 @@ def _result(
         right=sides.get("right"),
         model=model[first] if one_model else model,
         engine=engine[first] if one_model else engine,
-        input=source and InputUsed(str(source.path), source.sha256),
+        input=None if source is None else InputUsed(str(source.path), source.sha256),
         timing_ms=timing_ms,
     )
