@@ -19,7 +19,6 @@ from nigroedge import cli, phantom
 from nigroedge import model as model_module
 from nigroedge.errors import InternalError
 from nigroedge.io import load_volume
-from nigroedge.terminal import one_line
 from tests.model_family import write_family, write_model
 from tests.nifti_files import nifti_bytes
 from tests.onnx_files import CARD
@@ -45,6 +44,7 @@ def bundled(models, monkeypatch):
 
     monkeypatch.setattr(model_module, "REFERENCE", models / "tiny.onnx")
     monkeypatch.setattr(verify, "REFERENCE", models / "tiny.onnx")
+    monkeypatch.setattr(verify, "N_TIMED", 2)
 
 
 @pytest.fixture
@@ -476,11 +476,3 @@ def test_a_terminal_that_knows_no_unicode_is_no_bug(models, slab, tmp_path):
 
     assert (0, b"") == (process.returncode, err)
     assert rb"smwi-\xe9\n\xff.nii\udcfe" in out
-
-
-@given(st.text())
-def test_what_is_shown_stays_on_its_line(text):
-    shown = one_line(text)
-
-    assert shown.isprintable()
-    assert shown == text or not text.isprintable()

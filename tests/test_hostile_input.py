@@ -92,7 +92,7 @@ IMAGES = {
     "DICOM": (bytes(128) + b"DICM" + bytes(400), "expected a NIfTI-1 or NIfTI-2 file"),
     "ANALYZE 7.5": (nifti_bytes(VOXELS, magic=b""), "ANALYZE 7.5, which cannot tell left from"),
     "truncated gzip": (GZIP[: len(GZIP) // 2], "expected a whole gzip stream, got one that is cut"),
-    "damaged gzip": (GZIP[:5000] + bytes(9) + GZIP[5009:], "expected a valid gzip stream, got dam"),
+    "damaged gzip": (GZIP[:5000] + bytes(9) + GZIP[5009:], "expected a valid gzip stream, got in"),
     "truncated image": (nifti_bytes(VOXELS)[:9000], "but the file holds 9000 bytes: cut short"),
     "dimensions too small": (
         nifti_bytes(VOXELS, dim=[3, 60, 60, 20, 1, 1, 1, 1]),
