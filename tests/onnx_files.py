@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small model files for tests: made with the onnx package, and a float64 oracle for what they give.
 
-The network is one of the project's own shape, as small as it can be: convolution 3³ and ReLU, max-pool
-2³ that drops odd remainders, flatten, Gemm; two inputs to learn from: seed and patch shape.
+The network is of the project's own kind, as small as it can be: convolution 3³ and ReLU, max-pool
+2³ that drops odd remainders, flatten, Gemm.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ from nigroedge.phantom.scan import (
 )
 from nigroedge.phantom.subject import (
     COHORT_PREVALENCE,
+    SIDES,
+    Side,
     SideState,
     Subject,
     draw_subject,
@@ -25,8 +27,10 @@ from nigroedge.phantom.subject import (
 
 __all__ = [
     "COHORT_PREVALENCE",
+    "SIDES",
     "SLAB_SHAPE",
     "SLAB_SPACING_MM",
+    "Side",
     "SideState",
     "Simulation",
     "Subject",

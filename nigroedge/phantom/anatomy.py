@@ -3,8 +3,8 @@
 
 The midbrain frame: millimetres, x to the patient's right, y anterior and z up along the brainstem,
 origin midway between the red nuclei. Parts are given for the right side and mirrored for the left.
-Volumes, centres and extents are those of METHOD §5 (CIT168 in MNI space), turned into this frame;
-the spreads are assumed.
+Volumes, centres and extents follow the CIT168 atlas (Pauli 2018) and one real patch, turned into
+this frame (docs/phantom.md); the spreads are assumed.
 """
 
 from __future__ import annotations
@@ -48,13 +48,14 @@ GREY_PLACES = (
 
 @dataclass(frozen=True)
 class Anatomy:
-    """The nuclei and veins of one side."""
+    """The nuclei, dim places and veins of one side."""
 
     nigra: Blob
     fringe: Blob
     nigrosome: Blob
     red_nucleus: Blob
     subthalamic: Blob
+    grey: tuple[Blob, ...]
     vessels: tuple[Vessel, ...]
 
 
@@ -76,6 +77,7 @@ def draw_anatomy(rng: np.random.Generator, sign: float) -> Anatomy:
         nigrosome=mirrored(_draw_nigrosome(rng, nigra), sign),
         red_nucleus=mirrored(_draw_red_nucleus(rng), sign),
         subthalamic=mirrored(_draw_subthalamic(rng), sign),
+        grey=tuple(mirrored(_varied(rng, place), sign) for place in GREY_PLACES),
         vessels=tuple(
             Vessel(tuple((sign * x, y, z) for x, y, z in v.points), v.radius) for v in vessels
         ),
@@ -91,6 +93,10 @@ def _resized(rng: np.random.Generator, radii: npt.ArrayLike, sd: float) -> Vecto
     return as_vector(np.asarray(radii) * np.exp(sd * rng.standard_normal(3).clip(-2.5, 2.5)))
 
 
+def _varied(rng: np.random.Generator, blob: Blob) -> Blob:
+    return Blob(_moved(rng, blob.centre, 1.0), _resized(rng, blob.radii, 0.2))
+
+
 def _draw_nigra(rng: np.random.Generator) -> Blob:
     """Draw the oblique sheet: first axis to the tip behind the peduncle, second up and forward."""
     angle = math.radians(rng.normal(34, 4))
@@ -98,7 +104,7 @@ def _draw_nigra(rng: np.random.Generator) -> Blob:
     axes: Frame = right_angled((math.cos(angle), -math.sin(angle), 0.0), upward)
     return Blob(
         _moved(rng, (9.9, 2.6, -3.1), 0.4),
-        _resized(rng, (7.7, 7.0, 2.1), 0.06),
+        _resized(rng, (7.7, 7.0, 2.2), 0.06),
         axes,
         rng.normal(0.018, 0.008),
     )
@@ -121,7 +127,7 @@ def _draw_red_nucleus(rng: np.random.Generator) -> Blob:
 
 def _draw_subthalamic(rng: np.random.Generator) -> Blob:
     axes = right_angled((0.8, -0.6, 0.1), (0.1, 0.6, 0.8))
-    return Blob(_moved(rng, (10.8, 7.8, 3.4), 0.5), _resized(rng, (6.2, 3.6, 2.0), 0.08), axes)
+    return Blob(_moved(rng, (10.8, 7.4, 3.7), 0.5), _resized(rng, (6.2, 3.6, 2.0), 0.08), axes)
 
 
 def _draw_basal_vein(rng: np.random.Generator) -> Vessel:

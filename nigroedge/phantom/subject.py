@@ -21,14 +21,14 @@ SIDES: tuple[Side, Side] = ("left", "right")
 #: Sign of the patient's x on each side.
 SIGN: dict[Side, float] = {"left": -1.0, "right": 1.0}
 
-#: The scan of METHOD §1; its axes grow to left, posterior and superior, as a scanner stores them.
+#: The scan of Bae 2023; its axes grow to left, posterior and superior, as a scanner stores them.
 SLAB_SHAPE = (384, 384, 30)
 SLAB_SPACING_MM = (0.5, 0.5, 1.0)
 _SLAB_SIGNS = (-1.0, -1.0, 1.0)
-#: Share of participants with abnormal SPECT: 308 of 367 (METHOD §1, table 1).
+#: Share of participants with abnormal SPECT: 308 of 367 (Bae 2023, table 1).
 COHORT_PREVALENCE = 308 / 367
 #: Spread of the measured SBR that the state does not explain: SD common to both sides, and of each
-#: alone; together 0.83, within METHOD §5's 0.8–0.9.
+#: alone; together 0.83, of a total of 1.25 (docs/phantom.md).
 SBR_SD_COMMON, SBR_SD_SIDE = 0.68, 0.48
 #: SBR = striatum / occipital − 1, and the striatum is never darker than the reference: not below 0.
 #: A little above it, because a striatum that cannot be told from its surroundings is not measured.
@@ -127,8 +127,8 @@ class Subject:
 def expected_sbr(state: float) -> float:
     """Give the mean SBR of a nigra in this state: linear above 45 % of it, a floor below.
 
-    Nigral cells and striatal uptake part company below about half of the cells (METHOD §5); floor
-    and slope are set so that the cohort has the moments of METHOD §1.
+    Nigral cells and striatal uptake part company below about half of the cells; floor and
+    slope are set so that the cohort has the moments of Bae 2023 (docs/phantom.md).
     """
     return 2.27 + 2.75 * min(1.0, max(0.0, (state - 0.45) / 0.5))
 
@@ -203,7 +203,7 @@ def _draw_reading(rng: np.random.Generator, state: float) -> tuple[float, bool]:
     """Draw how far nigrosome-1 stands out, and what the reader says.
 
     It fades between 65 % and 40 % of the state; in 15 % of sides it is thin or faint even so
-    (METHOD §5: 10–20 % of healthy ones). Readers differ by the last term.
+    (10–20 % of healthy ones at 7 T). Readers differ by the last term.
     """
     t = min(1.0, max(0.0, (state - 0.40) / 0.25))
     faint = rng.random() < 0.15
@@ -230,8 +230,8 @@ def _draw_side(
 def _draw_contrast(rng: np.random.Generator) -> Contrast:
     """Draw the scan's properties.
 
-    χ gain as METHOD §5; χth about the 0.5 ppm that fit the real patch (METHOD §4); the others
-    assumed, about what that patch shows.
+    χth lies about the 0.5 ppm that fit one real patch better than SEPIA's 1 ppm; all are assumed,
+    about what that patch shows (docs/phantom.md).
     """
     return Contrast(
         chi_gain=rng.uniform(0.8, 1.6),
