@@ -164,7 +164,7 @@ def _check(
     except ModelError as error:
         return Check(name, engine, "fail", quantised, reason=str(error))
     mean, worst = float(difference.mean()), float(difference.max())
-    reason = _broken_promise(quantised, mean, worst)
+    reason = broken_promise(quantised, mean, worst)
     return Check(
         name,
         engine,
@@ -181,7 +181,8 @@ def _check(
     )
 
 
-def _broken_promise(quantised: bool, mean: float, worst: float) -> str:
+def broken_promise(quantised: bool, mean: float, worst: float) -> str:
+    """Say which promise a mean and a worst difference from the float model break; else nothing."""
     limit = INT8_TOLERANCE if quantised else FLOAT_TOLERANCE
     if worst > limit:
         return f"expected at most {limit:g} SBR from the float model, got {worst:.3g}"

@@ -2,7 +2,6 @@
 """From a volume to SBR: the right patch reaches the right model, and the result says what ran."""
 
 import hashlib
-import json
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,7 +16,7 @@ from nigroedge.io import load_volume
 from nigroedge.model import ModelSpec
 from nigroedge.pipeline import models_by_side, predict
 from nigroedge.preprocess import crop_patch
-from nigroedge.result import EngineUsed, InputUsed, ModelUsed, Result, SideResult
+from nigroedge.result import EngineUsed, InputUsed, ModelUsed
 from nigroedge.volume import Volume
 from tests.nifti_files import nifti_bytes
 from tests.onnx_files import CARD
@@ -128,42 +127,6 @@ def test_a_volume_of_no_file_has_no_input():
 
     assert result.input is None
     assert ["crop", "predict"] == list(result.timing_ms)
-
-
-# ------------------------------------------------------------------------------------------ result
-
-
-def result_of(left, right):
-    sides = [None if sbr is None else SideResult(sbr, LEFT, 1.0) for sbr in (left, right)]
-    model, engine = ModelUsed("m", "00"), EngineUsed("e", "i", 2)
-    return Result(*sides, model, engine, InputUsed("p", "11"), {"crop": 0.5}, "0.0")
-
-
-@pytest.mark.parametrize(
-    ("left", "right", "asymmetry"),
-    [(3, 1, 1.0), (1, 3, -1.0), (2, 2, 0.0), (2, None, None), (None, 2, None), (-1, 0.5, None)],
-)
-def test_asymmetry(left, right, asymmetry):
-    assert asymmetry == result_of(left, right).asymmetry
-
-
-def test_the_plain_form_is_the_documented_json():
-    expected = {
-        "left": {"sbr": 3.0, "centre_mm": [-5.0, 0.0, 0.0], "coverage": 1.0},
-        "right": None,
-        "asymmetry": None,
-        "model": {"name": "m", "sha256": "00"},
-        "engine": {"name": "e", "isa": "i", "threads": 2},
-        "input": {"path": "p", "sha256": "11"},
-        "timing_ms": {"crop": 0.5},
-        "version": "0.0",
-        "notice": "Research use only. Not for diagnosis.",
-    }
-    plain = result_of(3.0, None).to_dict()
-
-    assert expected == plain
-    assert list(expected) == list(plain)
-    assert expected == json.loads(json.dumps(plain, allow_nan=False))
 
 
 # ------------------------------------------------------------------------------------------- sides

@@ -81,7 +81,8 @@ class GunzipStream:
                 # Even without input: the last output may still lie in the decompressor.
                 piece = self._member.decompress(compressed, min(max_size, _PIECE))
             except zlib.error as error:
-                raise FormatError(f"expected a valid gzip stream, got damage: {error}") from error
+                reason = str(error).rpartition(": ")[2]  # "Error -3 while …: incorrect data check"
+                raise FormatError(f"expected a valid gzip stream, got {reason}") from error
             eof = self._member.eof
             self._compressed = self._member.unused_data if eof else self._member.unconsumed_tail
             if piece:
