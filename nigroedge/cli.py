@@ -181,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nigroedge {nigroedge.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_predict, _add_demo, _add_info, _add_verify):
+    for add in (_add_predict, _add_demo, _add_info, _add_verify, _add_smwi):
         add(commands)
     return parser
 
@@ -259,6 +259,15 @@ def _add_verify(commands: Any) -> None:
         "--threads", type=int, metavar="N", help="threads of each engine; by default one per CPU"
     )
     command.set_defaults(run=_verify)
+
+
+def _add_smwi(commands: Any) -> None:
+    from nigroedge.smwi import command as smwi
+
+    texts = {"description": smwi.DESCRIPTION, "epilog": f"{smwi.EPILOG}\n{_EPILOG}"}
+    command = _add(commands, "smwi", smwi.SUMMARY, **texts)
+    smwi.add_arguments(command)
+    command.set_defaults(run=_smwi)
 
 
 # ---------------------------------------------------------------------------------------- commands
@@ -365,6 +374,23 @@ def _verify(options: argparse.Namespace) -> int:
         plain = [check.to_dict() for check in checks]
         _print_json({"checks": plain, "version": nigroedge.__version__, "notice": NOTICE})
     return REFUSED if any(check.status == "fail" for check in checks) else DONE
+
+
+def _smwi(options: argparse.Namespace) -> int:
+    from nigroedge.smwi.command import run
+
+    outcome = run(options, _show_progress if sys.stderr.isatty() else lambda stage, done: None)
+    if options.json:
+        _print_json({**outcome.to_dict(), "version": nigroedge.__version__, "notice": NOTICE})
+    else:
+        _print(outcome.text())
+    return DONE
+
+
+def _show_progress(stage: str, done: float) -> None:
+    """One line of standard error, written over and over; ended where the last stage ends."""
+    end = "\n" if (stage, done) == ("smwi", 1.0) else ""
+    print(f"\r{stage:<12}{100 * done:4.0f} %", end=end, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import distance_transform_edt
 
 Array = npt.NDArray[np.float64]
 
@@ -22,6 +23,8 @@ ECHO_TIMES_S = (0.010, 0.020, 0.030, 0.040, 0.050)
 FIELD_T = 3.0
 #: Slices simulated above and below the slab.
 SURROUND = 24
+#: The mask keeps this far from bone and air.
+RIM_MM = 2.0
 
 #: χ in ppm, R2* in 1/s, signal density.
 TISSUES = {
@@ -44,7 +47,8 @@ class Head:
     """Maps on the slab (… of the head with its surround, where so named)."""
 
     labels: npt.NDArray[np.int8]
-    whole_chi: Array
+    whole_brain_chi: Array
+    whole_outer_chi: Array
     chi: Array
     r2star: Array
     density: Array
@@ -73,7 +77,8 @@ def make_head(
     whole = (shape[0], shape[1], shape[2] + 2 * SURROUND)
     x, y, z = _millimetres(whole)
     rx, ry = 0.45 * shape[0] * VOXEL_MM[0], 0.45 * shape[1] * VOXEL_MM[1]
-    radius = np.sqrt((x / rx) ** 2 + (y / ry) ** 2 + (z / 70) ** 2)
+    rz = 0.48 * whole[2] * VOXEL_MM[2]
+    radius = np.sqrt((x / rx) ** 2 + (y / ry) ** 2 + (z / rz) ** 2)
     labels = np.full(whole, NAMES.index("air"), np.int8)
     labels[radius < 1.0] = NAMES.index("bone")
     labels[radius < 0.92] = NAMES.index("csf")
@@ -89,13 +94,17 @@ def make_head(
     table = np.array([TISSUES[name] for name in NAMES])
     texture = 1 + 0.1 * _smooth_noise(whole, rng)
     chi_whole = table[labels, 0] * np.where(labels >= NAMES.index("white"), texture, 1)
+    whole_brain = labels >= NAMES.index("white")
     slab = (slice(None), slice(None), slice(SURROUND, -SURROUND))
-    brain = labels[slab] >= NAMES.index("white")
+    depth = distance_transform_edt(whole_brain, VOXEL_MM)
+    brain = (depth > RIM_MM)[slab]
     affine = tilted_affine(tilt_degrees, shape)
     t = math.radians(tilt_degrees)
     return Head(
         labels=labels[slab],
-        whole_chi=chi_whole,
+        whole_brain_chi=np.where(whole_brain, chi_whole, 0),
+        # Against air, which goes on for ever outside the box.
+        whole_outer_chi=np.where(whole_brain, 0, chi_whole) - TISSUES["air"][0],
         chi=np.where(brain, chi_whole[slab], 0),
         r2star=table[labels[slab], 1],
         density=table[labels[slab], 2] * texture[slab],
@@ -158,6 +167,32 @@ def _smooth_noise(shape, rng) -> Array:
     k2 = kx[:, None, None] ** 2 + ky[:, None] ** 2 + kz**2
     smooth = np.fft.irfftn(noise * np.exp(-2 * (math.pi * 3) ** 2 * k2), s=shape)
     return smooth / smooth.std()
+
+
+def total_field(head: Head, forward=None) -> Array:
+    """Field of the whole head on the slab, ppm, with 0 at the median over the brain.
+
+    A scanner centres its frequency so. Bone and air are smoothed by a voxel: a kernel in k-space
+    rings at steps of 10 ppm, and what rings is not harmonic, as a true outer field is. The mask
+    keeps away from what leaks inwards.
+    """
+    forward = forward or exact_field
+    outer = _smooth(head.whole_outer_chi, 1.0)
+    field = slab_of(forward(head.whole_brain_chi + outer, head.b0))
+    return field - np.median(field[head.mask])
+
+
+def local_field(head: Head, forward=None) -> Array:
+    """Field of the brain within the slab alone, ppm."""
+    forward = forward or exact_field
+    padded = np.pad(head.chi, ((0, 0), (0, 0), (SURROUND, SURROUND)))
+    return slab_of(forward(padded, head.b0))
+
+
+def _smooth(values: Array, sigma_voxels: float) -> Array:
+    k = np.meshgrid(*(np.fft.fftfreq(n) for n in values.shape), indexing="ij")
+    window = np.exp(-2 * (math.pi * sigma_voxels) ** 2 * sum(a**2 for a in k))
+    return np.fft.ifftn(np.fft.fftn(values) * window).real
 
 
 def exact_field(chi: Array, b0: tuple[float, float, float]) -> Array:

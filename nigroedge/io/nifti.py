@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read one NIfTI-1 or NIfTI-2 image into a Volume, or write a Volume as one.
+"""Read a NIfTI-1 or NIfTI-2 image into a Volume or a Series of them, or write a Volume as one.
 
 Nothing that a header says is believed before it is compared with the file. The voxels stay as they
 are stored: mapped from disk where the file is not compressed, gunzipped once where it is. A file is
@@ -12,6 +12,7 @@ import gzip
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from os import PathLike, fstat
 from pathlib import Path
 from time import perf_counter
@@ -73,15 +74,62 @@ def load_volume(path: str | PathLike[str], *, transform: str | None = None) -> V
         If the file cannot be read, holds more than one volume or more than 1 GiB gunzipped, or
         voxels of a type that is not served (RGB, complex, 64 bit integers, long doubles).
     """
+    series = _load(Path(path), transform, max_dims=3)
+    with _about(Path(path)), np.errstate(all="ignore"):  # a hostile affine overflows: refused
+        return series.volume()
+
+
+def load_series(path: str | PathLike[str], *, transform: str | None = None) -> Series:
+    """Read a NIfTI image of one volume or more: along a fourth axis, and a fifth.
+
+    As `load_volume` does, but for the number of dimensions, up to 5.
+    """
+    return _load(Path(path), transform, max_dims=5)
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Volumes that share their place.
+
+    Parameters
+    ----------
+    voxels : (nx, ny, nz, …) ndarray
+        As stored, of 3 to 5 dimensions.
+    affine : (4, 4) ndarray
+        Voxel index → RAS+ millimetres.
+    slope, intercept : float
+        The value of a voxel is slope · stored + intercept.
+    source : Source
+        The file that the voxels came from.
+    """
+
+    voxels: npt.NDArray[Any]
+    affine: npt.NDArray[np.float64]
+    slope: float
+    intercept: float
+    source: Source
+
+    def volume(self) -> Volume:
+        """The one volume of a series of one."""
+        return Volume(self.voxels, self.affine, self.slope, self.intercept, self.source)
+
+    def values(self) -> npt.NDArray[np.float32]:
+        """What the voxels are worth: slope · stored + intercept, float32, in C order."""
+        values = np.ascontiguousarray(self.voxels, np.float32)
+        if (self.slope, self.intercept) == (1.0, 0.0):
+            return values
+        return values * np.float32(self.slope) + np.float32(self.intercept)
+
+
+def _load(path: Path, transform: str | None, *, max_dims: int) -> Series:
     import nibabel.nifti2  # noqa: F401  before the clock starts: it takes longer than a volume
 
     if transform is not None and transform not in TRANSFORMS:
         raise ValueError(f"expected transform 'sform' or 'qform', got {transform!r}")
     start = perf_counter()
-    path = Path(path)
     with _about(path):
         header_path = _beside(path) if _is_image_of_pair(path) else path
-        header = _read_header(header_path)
+        header = _read_header(header_path, max_dims)
         voxel_path = header_path if header.is_single else _beside(header_path)
         if path not in (header_path, voxel_path):
             raise FormatError(f"expected {header_path.name!r} to be the header of a pair")
@@ -89,8 +137,7 @@ def load_volume(path: str | PathLike[str], *, transform: str | None = None) -> V
         voxels = _read_voxels(voxel_path, header.layout)
         read_ms = (perf_counter() - start) * 1e3
         source = Source(path, () if header.is_single else (header_path, voxel_path), read_ms)
-        with np.errstate(all="ignore"):  # a hostile affine overflows, and is refused for it
-            return Volume(voxels, affine, header.slope, header.intercept, source)
+        return Series(voxels, affine, header.slope, header.intercept, source)
 
 
 def save_volume(volume: Volume, path: str | PathLike[str]) -> None:
@@ -161,10 +208,10 @@ def _is_gzip(file: IO[bytes]) -> bool:
     return magic == GZIP_MAGIC
 
 
-def _read_header(path: Path) -> NiftiHeader:
+def _read_header(path: Path, max_dims: int) -> NiftiHeader:
     with _open(path) as file:
         start = GunzipStream(file) if _is_gzip(file) else file
-        return NiftiHeader.from_bytes(start.read(MAX_HEADER_BYTES))
+        return NiftiHeader.from_bytes(start.read(MAX_HEADER_BYTES), max_dims=max_dims)
 
 
 def _read_voxels(path: Path, layout: Layout) -> npt.NDArray[Any]:

@@ -52,7 +52,7 @@ _OTHER_UNITS = {1: "metres", 3: "micrometres"}
 class Layout(NamedTuple):
     """How the voxels lie in their file, in Fortran order."""
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     dtype: np.dtype[Any]
     offset: int
 
@@ -85,8 +85,15 @@ class NiftiHeader:
     intercept: float
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> NiftiHeader:
+    def from_bytes(cls, content: bytes, *, max_dims: int = 3) -> NiftiHeader:
         """Take a header from the first bytes of a file.
+
+        Parameters
+        ----------
+        content : bytes
+            MAX_HEADER_BYTES of them, or the whole file.
+        max_dims : int
+            3 for one volume; 5 for volumes along an axis of echoes and one of channels.
 
         Raises
         ------
@@ -99,7 +106,7 @@ class NiftiHeader:
         fields, is_single = _fields(content, version, order)
         dtype = _dtype(fields)
         least = version.single_vox_offset if is_single else 0
-        layout = Layout(_shape(fields), dtype, _vox_offset(fields, least, dtype.itemsize))
+        layout = Layout(_shape(fields, max_dims), dtype, _vox_offset(fields, least, dtype.itemsize))
         return cls(fields, is_single, layout, *_slope_and_intercept(fields))
 
     def affine(self, transform: str | None = None) -> npt.NDArray[np.float64]:
@@ -124,7 +131,7 @@ class NiftiHeader:
             raise GeometryError(f"expected a {transform}, got none: {transform}_code is 0")
         with np.errstate(all="ignore"):  # hostile floats overflow; what comes of it is refused
             if transform is None and len(coded) == 2:
-                _check_agreement(_sform(self.fields), _qform(self.fields), self.layout.shape)
+                _check_agreement(_sform(self.fields), _qform(self.fields), self.layout.shape[:3])
             return (_sform if (transform or coded[0]) == "sform" else _qform)(self.fields)
 
 
@@ -152,7 +159,7 @@ def _fields(content: bytes, version: _Version, order: str) -> tuple[Any, bool]:
     return fields, magic == version.single_magic
 
 
-def _shape(fields: Any) -> tuple[int, int, int]:
+def _shape(fields: Any, max_dims: int) -> tuple[int, ...]:
     n_dims, *dims = (int(n) for n in fields["dim"])
     if not 1 <= n_dims <= 7:
         raise FormatError(f"expected 1 to 7 dimensions in dim[0], got {n_dims}")
@@ -161,12 +168,14 @@ def _shape(fields: Any) -> tuple[int, int, int]:
         raise FormatError(f"expected dimensions of at least 1, got {dims}")
     if n_dims < 3:
         raise InputError(f"expected an image of 3 dimensions, got {dims}")
-    if math.prod(dims[3:]) > 1:
+    if max_dims == 3 and math.prod(dims[3:]) > 1:
         raise InputError(
             f"expected one volume, got {math.prod(dims[3:])} (dimensions {dims}); write the one "
             f"that is meant to a file of its own"
         )
-    return dims[0], dims[1], dims[2]
+    if math.prod(dims[max_dims:]) > 1:
+        raise InputError(f"expected an image of up to {max_dims} dimensions, got {dims}")
+    return tuple(dims[:max_dims])
 
 
 def _dtype(fields: Any) -> np.dtype[Any]:
@@ -232,7 +241,7 @@ def _qform(fields: Any) -> npt.NDArray[np.float64]:
 
 
 def _check_agreement(
-    sform: npt.NDArray[np.float64], qform: npt.NDArray[np.float64], shape: tuple[int, int, int]
+    sform: npt.NDArray[np.float64], qform: npt.NDArray[np.float64], shape: tuple[int, ...]
 ) -> None:
     # The gap is a convex function of the voxel index, so that it is largest at a corner.
     corners = np.indices((2, 2, 2)).reshape(3, 8) * np.reshape(shape, (3, 1)) - 0.5

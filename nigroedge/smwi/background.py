@@ -22,8 +22,9 @@ from nigroedge.smwi.fourier import Floats, FourierGrid, Mask
 from nigroedge.smwi.kernels import sphere_kernel
 from nigroedge.smwi.mask import distance_mm
 
-#: V-SHARP: radii in mm, each tried where no larger ball fits (Wu 2012; METHOD: 12 down to 1 mm).
-VSHARP_RADII_MM = (12.0, 11.0, 10.0, 9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0)
+#: V-SHARP: radii in mm, each tried where no larger ball fits (Wu 2012). For whole heads 12 to 1 mm
+#: are common; on slabs of 30 mm these few score better at either end (docs/smwi.md).
+VSHARP_RADII_MM = (6.0, 5.0, 4.0, 3.0, 2.0)
 #: V-SHARP: frequencies at which 1 − ball is smaller than this are not divided by (Schweser 2011).
 VSHARP_THRESHOLD = 0.05
 #: RESHARP: Tikhonov weight (Sun and Wilman 2014 use 1e-4 … 5e-3).

@@ -37,7 +37,8 @@ def scipy_ndimage() -> ModuleType:
 
 def root_sum_of_squares(magnitude: Floats) -> Floats:
     """Root of the sum of squares over the last axis; float32."""
-    return np.sqrt(np.einsum("...i,...i->...", magnitude, magnitude))
+    combined: Floats = np.sqrt(np.einsum("...i,...i->...", magnitude, magnitude))
+    return combined
 
 
 def combine_channels(
@@ -125,4 +126,5 @@ def _smooth_unit(values: Complexes, sigma_voxels: tuple[float, float, float]) ->
     parts = [smooth(part, sigma_voxels, truncate=3.0) for part in (values.real, values.imag)]
     length = np.hypot(*parts)
     length[length == 0] = 1.0
-    return ((parts[0] + 1j * parts[1]) / length).astype(np.complex64)
+    unit: Complexes = ((parts[0] + 1j * parts[1]) / length).astype(np.complex64)
+    return unit

@@ -20,13 +20,13 @@ from nigroedge.smwi.kernels import dipole_kernel, gradient_kernel
 #: TKD: below this |D|, divide by this instead (Shmueli 2009; Wharton 2010 for the value).
 TKD_THRESHOLD = 0.15
 #: TV: weight of the gradient, ppm·mm; chosen on simulated slabs (docs/smwi.md).
-TV_LAMBDA = 4e-4
-TV_ITERATIONS = 60
-TV_TOLERANCE = 5e-3
-#: TV: penalty of the gradient's and the data's copies, as multiples of λ and of 1 (FANSI's choice:
-#: 100 λ and 1).
-TV_MU_GRADIENT = 100.0
-TV_MU_DATA = 1.0
+TV_LAMBDA = 3e-5
+TV_ITERATIONS = 40
+TV_TOLERANCE = 2e-3
+#: TV: penalty of the gradient's copy as a multiple of λ, and of the data's. They change the way to
+#: the minimum, not the minimum; chosen like λ.
+TV_MU_GRADIENT = 300.0
+TV_MU_DATA = 0.3
 
 
 @dataclass(frozen=True, eq=False)

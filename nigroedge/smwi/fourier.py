@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -87,7 +87,7 @@ class FourierGrid:
         spectrum = scipy_fft().rfftn(values, s=self.padded, workers=self.workers)
         return cast("Complexes", spectrum)
 
-    def inverse(self, spectrum: Complexes) -> Floats:
+    def inverse(self, spectrum: npt.NDArray[Any]) -> Floats:
         """Volume of shape `padded` from its half-spectrum; undoes `forward`."""
         values = scipy_fft().irfftn(spectrum, s=self.padded, workers=self.workers)
         return cast("Floats", values)

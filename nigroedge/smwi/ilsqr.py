@@ -4,8 +4,9 @@
 Four steps: a least-squares map, streaky where the dipole kernel is small; a fast map without
 streaks, good for nothing but knowing where edges are; the streaks, which live in the cone of small
 |D| alone, fitted to the gradient of the first map where the second says there is no edge; and the
-difference. Weights and percentiles are those of the public implementations (STI Suite's as rewritten
-in QSM.m, QSM.jl and QSM.rs). The solver stops at relative residual 0.01 or 50 iterations.
+difference. Weights and percentiles are those of the public implementations (QSM.m, QSM.rs), but for
+the gradient's, which is taken by size: a steep fall is an edge too. Both solvers stop at relative
+residual 0.01 or after 50 iterations, and by no other rule.
 """
 
 from __future__ import annotations
@@ -113,13 +114,9 @@ def least_squares(
         return result
 
     right = grid.forward(weight * grid.pad(field_ppm)) * out
-    found = lsqr(
-        apply, apply, right, tolerance=TOLERANCE, iterations=MAX_ITERATIONS, step=step
-    )
+    found = lsqr(apply, apply, right, tolerance=TOLERANCE, iterations=MAX_ITERATIONS, step=step)
     chi = grid.inverse(found.values / pairs)
-    return Solution(
-        chi, found.iterations, found.residual, found.normal_residual, found.stopped_by
-    )
+    return Solution(chi, found.iterations, found.residual, found.normal_residual, found.stopped_by)
 
 
 def _pair_scale(grid: FourierGrid) -> Floats:
@@ -131,9 +128,7 @@ def _pair_scale(grid: FourierGrid) -> Floats:
     return scale
 
 
-def _falling_weight(
-    values: Floats, mask: Mask, percentiles: tuple[float, float]
-) -> Floats:
+def _falling_weight(values: Floats, mask: Mask, percentiles: tuple[float, float]) -> Floats:
     """1 below the first percentile (over the mask), 0 above the second, straight between."""
     low, high = np.percentile(values[mask], percentiles)
     ramp = (np.float32(high) - values) / np.float32(max(high - low, 1e-30))

@@ -83,9 +83,9 @@ def dipole_kernel(grid: FourierGrid, b0: Vector3) -> Floats:
     projection = along[0] ** 2 + along[1] ** 2 + along[2] ** 2
     projection = projection + 2 * (odd[0] * odd[1] + odd[1] * odd[2] + odd[0] * odd[2])
     k2[0, 0, 0] = 1.0
-    kernel = np.float32(1 / 3) - projection / k2
+    kernel: Floats = np.float32(1 / 3) - projection / k2
     kernel[0, 0, 0] = 0.0
-    return kernel.astype(np.float32)
+    return kernel
 
 
 def _squared(grid: FourierGrid) -> Floats:
@@ -106,7 +106,8 @@ def gradient_kernel(grid: FourierGrid) -> Floats:
         (2 * np.sin(math.pi * k * h) / h) ** 2
         for k, h in zip(grid.frequencies, grid.voxel_size_mm, strict=True)
     ]
-    return (terms[0] + terms[1] + terms[2]).astype(np.float32)
+    kernel: Floats = (terms[0] + terms[1] + terms[2]).astype(np.float32)
+    return kernel
 
 
 def sphere_kernel(grid: FourierGrid, radius_mm: float) -> Floats:
@@ -115,10 +116,8 @@ def sphere_kernel(grid: FourierGrid, radius_mm: float) -> Floats:
     A voxel on the surface counts by the part of it inside the ball (5³ sub-voxels), so that small
     balls stay round on voxels that are not cubes. The weights sum to 1.
     """
-    reach = [int(math.ceil(radius_mm / h + 0.5)) for h in grid.voxel_size_mm]
-    fine = [
-        _sub_voxels(n) * h for n, h in zip(reach, grid.voxel_size_mm, strict=True)
-    ]
+    reach = [math.ceil(radius_mm / h + 0.5) for h in grid.voxel_size_mm]
+    fine = [_sub_voxels(n) * h for n, h in zip(reach, grid.voxel_size_mm, strict=True)]
     inside = (
         fine[0][:, None, None] ** 2 + fine[1][None, :, None] ** 2 + fine[2][None, None, :] ** 2
         <= radius_mm**2

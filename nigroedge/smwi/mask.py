@@ -18,7 +18,9 @@ OPENING_MM = 3.0
 MIN_FRACTION = 0.01
 
 
-def brain_mask(magnitude: Floats, voxel_size_mm: Vector3, *, opening_mm: float = OPENING_MM) -> Mask:
+def brain_mask(
+    magnitude: Floats, voxel_size_mm: Vector3, *, opening_mm: float = OPENING_MM
+) -> Mask:
     """Largest bright part of the magnitude, parted from thin bright bridges, holes filled.
 
     Parameters

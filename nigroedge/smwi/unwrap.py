@@ -26,7 +26,8 @@ TURN = 2 * math.pi
 
 def wrap(phase: Floats) -> Floats:
     """Bring phase into [−π, π] by whole turns; float32."""
-    return (phase - np.float32(TURN) * np.rint(phase / np.float32(TURN))).astype(np.float32)
+    wrapped: Floats = phase - np.float32(TURN) * np.rint(phase / np.float32(TURN))
+    return wrapped
 
 
 def unwrap_laplacian(

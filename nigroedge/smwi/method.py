@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which step runs how: every parameter of a reconstruction, and three sets of them with a name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nigroedge.smwi.background import (
+    RESHARP_LAMBDA,
+    RESHARP_RADIUS_MM,
+    VSHARP_RADII_MM,
+    VSHARP_THRESHOLD,
+)
+from nigroedge.smwi.channels import OFFSET_SIGMA_VOXELS
+from nigroedge.smwi.dipole import TKD_THRESHOLD, TV_ITERATIONS, TV_LAMBDA
+from nigroedge.smwi.mask import OPENING_MM
+from nigroedge.smwi.weighting import CHI_THRESHOLD_PPM, POWER
+
+
+@dataclass(frozen=True)
+class Method:
+    """Every choice of a reconstruction; all of it is written beside the result.
+
+    Parameters
+    ----------
+    unwrap : {'laplacian', 'exact'}
+        Laplacian of each echo; or region growing of one echo difference, then along time.
+    background : {'vsharp', 'resharp'}
+    dipole : {'tkd', 'ilsqr', 'tv'}
+    margin_mm : float
+        Padding of the Fourier transforms; at least the largest radius of the background removal.
+    """
+
+    unwrap: Literal["laplacian", "exact"]
+    background: Literal["vsharp", "resharp"]
+    dipole: Literal["tkd", "ilsqr", "tv"]
+    chi_threshold_ppm: float = CHI_THRESHOLD_PPM
+    power: float = POWER
+    mask_opening_mm: float = OPENING_MM
+    offset_sigma_voxels: tuple[float, float, float] = OFFSET_SIGMA_VOXELS
+    vsharp_radii_mm: tuple[float, ...] = VSHARP_RADII_MM
+    vsharp_threshold: float = VSHARP_THRESHOLD
+    resharp_radius_mm: float = RESHARP_RADIUS_MM
+    resharp_lambda: float = RESHARP_LAMBDA
+    tkd_threshold: float = TKD_THRESHOLD
+    tv_lambda: float = TV_LAMBDA
+    tv_iterations: int = TV_ITERATIONS
+    margin_mm: float = 24.0
+
+
+METHODS = {
+    # As the paper: Laplacian unwrapping per echo, iLSQR; its background removal is not known.
+    "paper": Method("laplacian", "vsharp", "ilsqr"),
+    # Fewer balls and a closed-form inversion: for a first look.
+    "fast": Method("laplacian", "vsharp", "tkd", vsharp_radii_mm=(6.0, 4.0, 2.0)),
+    # What scored best, step by step (docs/smwi.md).
+    "best": Method("exact", "vsharp", "tv"),
+}

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a multi-echo scan to SMWI, step by step, keeping every stage and every parameter."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import nigroedge
+from nigroedge.errors import InputError
+from nigroedge.smwi.background import LocalField, resharp, vsharp
+from nigroedge.smwi.channels import combine_channels, root_sum_of_squares
+from nigroedge.smwi.dipole import Susceptibility, tkd, tv_admm
+from nigroedge.smwi.fourier import Floats, FourierGrid, Mask, Shape3
+from nigroedge.smwi.frequency import fit_frequency, hz_per_ppm, reliability, unwrap_in_time
+from nigroedge.smwi.ilsqr import ilsqr
+from nigroedge.smwi.mask import brain_mask, checked_mask
+from nigroedge.smwi.method import METHODS, Method
+from nigroedge.smwi.scan import MultiEcho
+from nigroedge.smwi.unwrap import unwrap_exact, unwrap_laplacian, wrap
+from nigroedge.smwi.weighting import weight_magnitude
+from nigroedge.volume import Volume
+
+#: (stage, part of it that is done, 0 to 1)
+Progress = Callable[[str, float], None]
+
+STAGES = ("mask", "channels", "unwrap", "frequency", "background", "dipole", "smwi")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SmwiResult(Volume):
+    """An SMWI, with every stage that led to it; it is a Volume, so predict takes it as it is.
+
+    Parameters
+    ----------
+    magnitude : (nx, ny, nz) float32
+        Root of the sum of squares over echoes (and channels).
+    frequency_hz, local_field_ppm, chi_ppm : (nx, ny, nz) float32
+        0 outside the mask; the last two outside the eroded mask.
+    reliability : (nx, ny, nz) float32
+        How well one frequency explains all echoes, 0 to 1.
+    mask, eroded_mask : (nx, ny, nz) bool
+        Brain; brain without the rim that background removal loses.
+    phase : (nx, ny, nz) float32
+        Of the first echo as it was measured (of the first channel), radians.
+    unwrapped : (nx, ny, nz) float32
+        Of the last echo, radians.
+    parameters : dict
+        Of every step, the software's version, the inputs' hashes, and how solvers ended.
+    """
+
+    magnitude: Floats = field(repr=False)
+    phase: Floats = field(repr=False)
+    unwrapped: Floats = field(repr=False)
+    frequency_hz: Floats = field(repr=False)
+    local_field_ppm: Floats = field(repr=False)
+    chi_ppm: Floats = field(repr=False)
+    reliability: Floats = field(repr=False)
+    mask: Mask = field(repr=False)
+    eroded_mask: Mask = field(repr=False)
+    parameters: dict[str, Any] = field(repr=False)
+
+
+def reconstruct(
+    scan: MultiEcho,
+    *,
+    method: Method = METHODS["best"],
+    mask: npt.NDArray[Any] | None = None,
+    workers: int | None = None,
+    progress: Progress = lambda stage, done: None,
+) -> SmwiResult:
+    """Make an SMWI of a multi-echo scan.
+
+    Parameters
+    ----------
+    scan : MultiEcho
+    method : Method
+        One of METHODS, or your own.
+    mask : (nx, ny, nz) array_like, optional
+        Brain is where it is positive; found from the magnitude by default.
+    workers : int, optional
+        Threads of the Fourier transforms; all CPUs of this process by default.
+    progress : callable
+        Called with the stage's name and the part of it that is done.
+
+    Raises
+    ------
+    InputError, GeometryError
+        If no brain is found, or the mask misses the slab or is too thin for background removal.
+    """
+    run = _Run(scan, method, _n_workers(workers), progress)
+    magnitude = root_sum_of_squares(scan.magnitudes.reshape(*scan.magnitudes.shape[:3], -1))
+    progress("mask", 0.0)
+    whole = _brain(scan, method, mask, magnitude)
+    box = _bounding_box(whole)
+    inner = _Inner.of(run, box, whole[box])
+    field_map = run.field_map(inner)
+    local = run.local_field(inner, field_map.frequency_hz)
+    weight = inner.rss * field_map.reliability
+    chi = run.susceptibility(inner, local, weight)
+    progress("smwi", 0.0)
+    smwi_chi = _embedded(chi.chi, box, whole.shape)
+    smwi = weight_magnitude(
+        magnitude, smwi_chi, threshold_ppm=method.chi_threshold_ppm, power=method.power
+    )
+    progress("smwi", 1.0)
+    return SmwiResult(
+        voxels=smwi,
+        affine=scan.affine,
+        magnitude=magnitude,
+        phase=wrap(scan.radians[..., 0, 0]),
+        unwrapped=_embedded(field_map.unwrapped_last, box, whole.shape),
+        frequency_hz=_embedded(field_map.frequency_hz, box, whole.shape),
+        local_field_ppm=_embedded(local.field, box, whole.shape),
+        chi_ppm=smwi_chi,
+        reliability=_embedded(field_map.reliability, box, whole.shape),
+        mask=whole,
+        eroded_mask=_embedded(local.mask, box, whole.shape),
+        parameters=_parameters(run, mask is not None, whole, local, chi),
+    )
+
+
+def _n_workers(workers: int | None) -> int:
+    if workers is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    if workers < 1:
+        raise InputError(f"expected at least 1 worker, got {workers}")
+    return workers
+
+
+def _brain(
+    scan: MultiEcho, method: Method, mask: npt.NDArray[Any] | None, magnitude: Floats
+) -> Mask:
+    if mask is not None:
+        found = checked_mask(np.asarray(mask), magnitude.shape)
+    else:
+        found = brain_mask(magnitude, scan.voxel_size_mm, opening_mm=method.mask_opening_mm)
+    return found & (magnitude > 0)
+
+
+def _bounding_box(mask: Mask) -> tuple[slice, ...]:
+    """The smallest box that holds the mask: what lies beyond costs time and adds nothing."""
+    spans = []
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        filled = np.flatnonzero(mask.any(axis=others))
+        spans.append(slice(int(filled[0]), int(filled[-1]) + 1))
+    return tuple(spans)
+
+
+def _embedded(inner: Any, box: tuple[slice, ...], shape: tuple[int, ...]) -> Any:
+    whole = np.zeros(shape, inner.dtype)
+    whole[box] = inner
+    return whole
+
+
+@dataclass(frozen=True, eq=False)
+class _FieldMap:
+    frequency_hz: Floats
+    reliability: Floats
+    unwrapped_last: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class _Inner:
+    """The scan within the bounding box of the mask."""
+
+    mask: Mask
+    magnitude: Floats
+    phase: Floats
+    rss: Floats
+    grid: FourierGrid
+
+    @classmethod
+    def of(cls, run: _Run, box: tuple[slice, ...], mask: Mask) -> _Inner:
+        run.progress("channels", 0.0)
+        scan = run.scan
+        magnitude, phase = combine_channels(
+            scan.magnitudes[box],
+            scan.radians[box],
+            scan.echo_times_s,
+            mask,
+            run.unwrap,
+            sigma_voxels=run.method.offset_sigma_voxels,
+        )
+        run.progress("channels", 1.0)
+        shape: Shape3 = (mask.shape[0], mask.shape[1], mask.shape[2])
+        grid = FourierGrid(shape, scan.voxel_size_mm, run.method.margin_mm, run.workers)
+        return cls(mask, magnitude, phase, root_sum_of_squares(magnitude), grid)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """One reconstruction: the scan, and how."""
+
+    scan: MultiEcho
+    method: Method
+    workers: int
+    progress: Progress
+
+    def unwrap(self, phase: Floats, mask: Mask, trust: Floats) -> Floats:
+        if self.method.unwrap == "exact":
+            return unwrap_exact(phase, mask, trust)
+        return unwrap_laplacian(phase, mask, self.scan.voxel_size_mm, workers=self.workers)
+
+    def field_map(self, inner: _Inner) -> _FieldMap:
+        unwrapped = self._unwrap_echoes(inner)
+        self.progress("frequency", 0.0)
+        times = self.scan.echo_times_s
+        frequency = fit_frequency(unwrapped, inner.magnitude, times)
+        frequency = np.where(inner.mask, frequency, np.float32(0))
+        trust = reliability(unwrapped, inner.magnitude, frequency, times, inner.mask)
+        self.progress("frequency", 1.0)
+        return _FieldMap(frequency, trust, unwrapped[..., -1])
+
+    def _unwrap_echoes(self, inner: _Inner) -> Floats:
+        if self.method.unwrap == "exact":
+            self.progress("unwrap", 0.0)
+            difference = wrap(inner.phase[..., 1] - inner.phase[..., 0])
+            trust = inner.magnitude[..., 0] * inner.magnitude[..., 1]
+            difference = unwrap_exact(difference, inner.mask, trust)
+            times = self.scan.echo_times_s
+            unwrapped = unwrap_in_time(inner.phase, difference, inner.magnitude, times)
+            return np.where(inner.mask[..., None], unwrapped, np.float32(0))
+        unwrapped = np.empty_like(inner.phase)
+        n_echoes = inner.phase.shape[3]
+        for echo in range(n_echoes):
+            self.progress("unwrap", echo / n_echoes)
+            unwrapped[..., echo] = unwrap_laplacian(
+                inner.phase[..., echo], inner.mask, self.scan.voxel_size_mm, workers=self.workers
+            )
+        return unwrapped
+
+    def local_field(self, inner: _Inner, frequency_hz: Floats) -> LocalField:
+        field_ppm = frequency_hz / np.float32(hz_per_ppm(self.scan.field_strength_t))
+        method = self.method
+
+        def step(done: float) -> None:
+            self.progress("background", done)
+
+        step(0.0)
+        if method.background == "vsharp":
+            return vsharp(
+                field_ppm,
+                inner.mask,
+                inner.grid,
+                radii_mm=method.vsharp_radii_mm,
+                threshold=method.vsharp_threshold,
+                step=step,
+            )
+        return resharp(
+            field_ppm,
+            inner.mask,
+            inner.grid,
+            radius_mm=method.resharp_radius_mm,
+            regularisation=method.resharp_lambda,
+            step=step,
+        )
+
+    def susceptibility(self, inner: _Inner, local: LocalField, weight: Floats) -> Susceptibility:
+        def step(done: float) -> None:
+            self.progress("dipole", done)
+
+        step(0.0)
+        method, b0 = self.method, self.scan.b0
+        if method.dipole == "tkd":
+            return tkd(local.field, local.mask, inner.grid, b0, threshold=method.tkd_threshold)
+        if method.dipole == "ilsqr":
+            return ilsqr(local.field, local.mask, inner.grid, b0, step=step)
+        return tv_admm(
+            local.field,
+            local.mask,
+            inner.grid,
+            b0,
+            weight=weight,
+            regularisation=method.tv_lambda,
+            iterations=method.tv_iterations,
+            step=step,
+        )
+
+
+def _parameters(
+    run: _Run, mask_given: bool, mask: Mask, local: LocalField, chi: Susceptibility
+) -> dict[str, Any]:
+    scan = run.scan
+    return {
+        "Software": {"Name": "nigroedge", "Version": nigroedge.__version__},
+        "Method": asdict(run.method),
+        "EchoTime": list(scan.echo_times_s),
+        "MagneticFieldStrength": scan.field_strength_t,
+        "B0Direction": [round(component, 6) for component in scan.b0],
+        "PhaseUnit": scan.phases.unit,
+        "PhaseUnitDetected": scan.phases.is_detected,
+        "PhaseSign": scan.phase_sign,
+        "NotFiniteVoxels": int(np.size(scan.phases.finite) - scan.phases.finite.sum()),
+        "Channels": scan.magnitudes.shape[4],
+        "Mask": "given" if mask_given else "from magnitude",
+        "MaskVoxels": int(mask.sum()),
+        "ErodedMaskVoxels": int(local.mask.sum()),
+        "ChiReference": "mean over the eroded mask is 0",
+        "Solver": chi.solver,
+        "Sources": [{"Name": source.path.name, "SHA256": source.sha256} for source in scan.sources],
+    }

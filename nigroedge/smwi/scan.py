@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A multi-echo gradient-echo scan: magnitude, phase, when, where, and in what field.
+
+Everything that can be wrong with it is said here, before any arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nigroedge.errors import GeometryError, InputError
+from nigroedge.smwi.fourier import Floats, Vector3
+from nigroedge.smwi.kernels import field_direction, voxel_size
+from nigroedge.smwi.phase import Phase, read_phase
+from nigroedge.volume import Source
+
+#: Echo times above this, in seconds, are milliseconds: a gradient echo has decayed long before.
+MAX_ECHO_TIME_S = 0.5
+MAX_FIELD_T = 21.0
+#: Affines of magnitude and phase may differ by this much at a corner of the volume.
+MAX_GAP_MM = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class MultiEcho:
+    """A multi-echo scan.
+
+    Parameters
+    ----------
+    magnitude : (nx, ny, nz, n_echoes[, n_channels]) array_like
+        Any unit; NaN counts as 0.
+    phase : array_like
+        Of the same shape, as stored.
+    affine : (4, 4) array_like
+        Voxel index → RAS+ millimetres.
+    echo_times_s : sequence of float
+        Seconds, rising.
+    field_strength_t : float
+        Tesla.
+    phase_unit : str, optional
+        One of `nigroedge.smwi.phase.UNIT_NAMES`; detected where it is not given.
+    phase_sign : {1, -1}
+        −1 for scanners that store the phase of the opposite rotation.
+    sources : tuple of Source
+        The files that it came from.
+
+    Raises
+    ------
+    InputError
+        If echo times are missing, do not rise or are no seconds, there are fewer than two echoes,
+        the field strength is none, or the phase is none (see `read_phase`).
+    GeometryError
+        If magnitude and phase differ in shape, are no volumes of echoes, or the voxels are sheared
+        or too long.
+    """
+
+    magnitude: npt.NDArray[Any]
+    phase: npt.NDArray[Any]
+    affine: npt.NDArray[np.float64]
+    echo_times_s: Sequence[float]
+    field_strength_t: float
+    phase_unit: str | None = None
+    phase_sign: int = 1
+    sources: tuple[Source, ...] = field(default=(), repr=False)
+
+    #: Derived: magnitude and phase of five dimensions, NaN-free; B0 in image axes; voxel edges.
+    magnitudes: Floats = field(init=False, repr=False)
+    phases: Phase = field(init=False, repr=False)
+    b0: Vector3 = field(init=False)
+    voxel_size_mm: Vector3 = field(init=False)
+
+    def __post_init__(self) -> None:
+        magnitude, phase = np.asarray(self.magnitude), np.asarray(self.phase)
+        affine = np.array(self.affine, np.float64)
+        _check_shapes(magnitude.shape, phase.shape)
+        times = _checked_echo_times(self.echo_times_s, magnitude.shape[3])
+        if not 0 < self.field_strength_t <= MAX_FIELD_T:
+            raise InputError(
+                f"expected a field strength in tesla up to {MAX_FIELD_T:g}, got "
+                f"{self.field_strength_t}"
+            )
+        if self.phase_sign not in (1, -1):
+            raise InputError(f"expected a phase sign of 1 or -1, got {self.phase_sign}")
+        phases = read_phase(phase, unit=self.phase_unit)
+        put = object.__setattr__
+        put(self, "magnitudes", _without_nan(magnitude, phases.finite))
+        put(self, "phases", phases)
+        put(self, "affine", affine)
+        put(self, "echo_times_s", times)
+        put(self, "voxel_size_mm", voxel_size(affine))
+        put(self, "b0", field_direction(affine))
+
+    @property
+    def radians(self) -> Floats:
+        """Phase, five-dimensional, of the sign in which frequency rises with the field."""
+        radians = self.phases.radians
+        radians = radians[..., None] if radians.ndim == 4 else radians
+        return radians if self.phase_sign == 1 else -radians
+
+
+def same_place(
+    affines: Sequence[npt.NDArray[np.float64]], shape: Sequence[int]
+) -> npt.NDArray[np.float64]:
+    """The affine of several images, if they are in the same place.
+
+    Raises
+    ------
+    GeometryError
+        If a corner of the volume moves by more than 0.1 mm from one image to another.
+    """
+    corners = np.indices((2, 2, 2)).reshape(3, 8) * np.reshape(shape[:3], (3, 1))
+    corners = np.vstack([corners, np.ones(8)])
+    for n, affine in enumerate(affines):
+        gap_mm = float(np.linalg.norm((affine - affines[0]) @ corners, axis=0).max())
+        if gap_mm > MAX_GAP_MM:
+            raise GeometryError(
+                f"expected all magnitude and phase images in one place, but image {n + 1} lies "
+                f"{gap_mm:.2f} mm from the first at a corner"
+            )
+    return affines[0]
+
+
+def _check_shapes(magnitude: tuple[int, ...], phase: tuple[int, ...]) -> None:
+    if magnitude != phase:
+        raise GeometryError(
+            f"expected magnitude and phase of one shape, got {magnitude} and {phase}"
+        )
+    if len(magnitude) not in (4, 5) or min(magnitude) < 1:
+        raise GeometryError(
+            f"expected magnitude and phase of shape (nx, ny, nz, echoes) or (…, echoes, channels), "
+            f"got {magnitude}"
+        )
+    if magnitude[3] < 2:
+        raise InputError(
+            "expected at least two echoes, got one: its phase offset cannot be told from its "
+            "frequency"
+        )
+
+
+def _checked_echo_times(given: Sequence[float], n_echoes: int) -> tuple[float, ...]:
+    times = tuple(float(time) for time in given)
+    if len(times) != n_echoes:
+        raise InputError(
+            f"expected {n_echoes} echo times, one for each echo, got "
+            f"{len(times) or 'none: give them in seconds'}"
+        )
+    if not all(np.isfinite(times)) or min(times) <= 0:
+        raise InputError(f"expected positive echo times in seconds, got {_list(times)}")
+    if max(times) > MAX_ECHO_TIME_S:
+        raise InputError(
+            f"expected echo times in seconds, got {_list(times)}: these look like milliseconds"
+        )
+    if any(b <= a for a, b in pairwise(times)):
+        raise InputError(f"expected rising echo times, got {_list(times)}")
+    return times
+
+
+def _list(times: Sequence[float]) -> str:
+    return ", ".join(f"{time:g}" for time in times)
+
+
+def _without_nan(magnitude: npt.NDArray[Any], finite: npt.NDArray[np.bool_]) -> Floats:
+    """Magnitude of five dimensions, 0 where it or the phase is no number."""
+    values = np.asarray(magnitude, np.float32)
+    good = np.isfinite(values) & finite
+    if not (good & (values > 0)).any():
+        raise InputError("expected a magnitude image, got none above 0")
+    values = np.where(good, np.maximum(values, 0), np.float32(0))
+    return values[..., None] if values.ndim == 4 else values
