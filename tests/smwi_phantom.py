@@ -165,7 +165,7 @@ def _smooth_noise(shape, rng) -> Array:
     kx, ky, kz = (np.fft.fftfreq(n, h) for n, h in zip(shape, VOXEL_MM, strict=True))
     kz = kz[: shape[2] // 2 + 1]
     k2 = kx[:, None, None] ** 2 + ky[:, None] ** 2 + kz**2
-    smooth = np.fft.irfftn(noise * np.exp(-2 * (math.pi * 3) ** 2 * k2), s=shape)
+    smooth = np.fft.irfftn(noise * np.exp(-2 * (math.pi * 3) ** 2 * k2), s=shape, axes=(0, 1, 2))
     return smooth / smooth.std()
 
 
@@ -206,7 +206,7 @@ def exact_field(chi: Array, b0: tuple[float, float, float]) -> Array:
     kernel = 1 / 3 - sum(a * b for a, b in zip(k, b0, strict=True)) ** 2 / k2
     kernel[0, 0, 0] = 0
     nx, ny, nz = chi.shape
-    return np.fft.ifftn(np.fft.fftn(chi, s=box) * kernel).real[:nx, :ny, :nz]
+    return np.fft.ifftn(np.fft.fftn(chi, s=box, axes=(0, 1, 2)) * kernel).real[:nx, :ny, :nz]
 
 
 def slab_of(whole: Array) -> Array:

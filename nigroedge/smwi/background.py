@@ -18,9 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nigroedge.errors import GeometryError
-from nigroedge.smwi.fourier import Floats, FourierGrid, Mask
+from nigroedge.smwi.fourier import Complexes, Floats, FourierGrid, Mask
 from nigroedge.smwi.kernels import sphere_kernel
-from nigroedge.smwi.mask import distance_mm
 
 #: V-SHARP: radii in mm, each tried where no larger ball fits (Wu 2012). For whole heads 12 to 1 mm
 #: are common; on slabs of 30 mm these few score better at either end (docs/smwi.md).
@@ -90,19 +89,21 @@ def vsharp(
     -----
     Schweser 2011 (SHARP), Li 2011 and Wu 2012 (variable radius).
     """
-    depth = distance_mm(mask, grid.voxel_size_mm, beyond=False)
-    radii = [r for r in radii_mm if (depth > r).any()]
-    left = _checked_rim(depth > radii_mm[-1], mask, radii_mm[-1])
     spectrum = grid.forward(np.where(mask, field, np.float32(0)))
+    inside = grid.forward(mask.astype(np.float32))
     high_passed = np.zeros(grid.shape, np.float32)
-    undone = left.copy()
-    largest = 1 - sphere_kernel(grid, radii[0])
-    for n, radius in enumerate(radii):
-        kernel = largest if n == 0 else 1 - sphere_kernel(grid, radius)
-        here = undone & (depth > radius)
-        high_passed[here] = grid.crop(grid.inverse(spectrum * kernel))[here]
-        undone &= ~here
-        step((n + 1) / len(radii))
+    left = np.zeros(grid.shape, bool)
+    largest = None
+    for n, radius in enumerate(radii_mm):
+        ball = sphere_kernel(grid, radius)
+        here = _fits(ball, inside, grid) & ~left
+        if here.any():
+            largest = 1 - ball if largest is None else largest
+            high_passed[here] = grid.crop(grid.inverse(spectrum * (1 - ball)))[here]
+            left |= here
+        step((n + 1) / len(radii_mm))
+    _check_rim(left, mask, radii_mm[-1])
+    assert largest is not None  # some voxels are left, so a ball fitted
     inverse = np.where(np.abs(largest) > threshold, 1 / np.where(largest == 0, 1, largest), 0)
     local = grid.convolve(high_passed, inverse.astype(np.float32))
     return LocalField(np.where(left, local, np.float32(0)), left)
@@ -144,10 +145,10 @@ def resharp(
     -----
     Sun and Wilman 2014.
     """
-    left = _checked_rim(
-        distance_mm(mask, grid.voxel_size_mm, beyond=False) > radius_mm, mask, radius_mm
-    )
-    kernel = 1 - sphere_kernel(grid, radius_mm)
+    ball = sphere_kernel(grid, radius_mm)
+    left = _fits(ball, grid.forward(mask.astype(np.float32)), grid)
+    _check_rim(left, mask, radius_mm)
+    kernel = 1 - ball
     inside = grid.pad(left.astype(np.float32))
 
     def project(values: Floats) -> Floats:
@@ -194,11 +195,15 @@ def _dot(a: Floats, b: Floats) -> float:
     return float(sum(float(np.vdot(p, q)) for p, q in zip(a, b, strict=True)))
 
 
-def _checked_rim(left: Mask, mask: Mask, radius_mm: float) -> Mask:
+def _fits(ball: Floats, mask_spectrum: Complexes, grid: FourierGrid) -> Mask:
+    """Where the ball lies inside the mask, all of it but a thousandth for rounding."""
+    return grid.crop(grid.inverse(mask_spectrum * ball)) > np.float32(0.999)
+
+
+def _check_rim(left: Mask, mask: Mask, radius_mm: float) -> None:
     if left.sum() < MIN_LEFT * mask.sum():
         raise GeometryError(
             f"expected a ball of {radius_mm:g} mm to fit into at least {100 * MIN_LEFT:.0f} % of "
             f"the mask, it fits into {left.sum()} of {mask.sum()} voxels: the slab or the mask is "
             f"too thin"
         )
-    return left

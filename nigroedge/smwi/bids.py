@@ -190,7 +190,7 @@ def _joined(entities: Mapping[str, str]) -> str:
 
 
 def derivative_stem(out: Path, entities: Mapping[str, str]) -> Path:
-    """Folder and beginning of the name of every derivative: OUT/sub-01/ses-1/anat/sub-01_ses-1…"""
+    """Give the beginning of every path: OUT/sub-01/ses-1/anat/sub-01_ses-1_acq-smwi."""
     folder = out / f"sub-{entities['sub']}"
     if "ses" in entities:
         folder /= f"ses-{entities['ses']}"

@@ -82,7 +82,7 @@ def ilsqr(
             "lsqr_residual": first.residual,
             "lsqr_stopped_by": first.stopped_by,
             "lsmr_iterations": streaks.iterations,
-            "lsmr_normal_residual": streaks.normal_residual,
+            "lsmr_residual": streaks.residual,
             "lsmr_stopped_by": streaks.stopped_by,
         },
     )

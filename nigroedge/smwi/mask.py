@@ -39,10 +39,10 @@ def brain_mask(
     ndimage = scipy_ndimage()
     smooth = ndimage.uniform_filter(magnitude, 3)
     bright = smooth > otsu_threshold(smooth)
-    inner = distance_mm(bright, voxel_size_mm, beyond=True) > opening_mm
+    inner = distance_mm(bright, voxel_size_mm) > opening_mm
     core = _largest_part(inner)
     if opening_mm > 0:
-        core = distance_mm(~core, voxel_size_mm, beyond=True) <= opening_mm
+        core = distance_mm(~core, voxel_size_mm) <= opening_mm
     filled = _fill_slices(core & bright)
     if filled.mean() < MIN_FRACTION:
         raise InputError(
@@ -82,22 +82,10 @@ def otsu_threshold(values: Floats) -> float:
     return float(centres[int(np.argmax(between))])
 
 
-def distance_mm(inside: Mask, voxel_size_mm: Vector3, *, beyond: bool) -> Floats:
-    """Distance from each voxel to the nearest one outside, millimetres.
-
-    Parameters
-    ----------
-    inside : (nx, ny, nz) bool
-    voxel_size_mm : (float, float, float)
-    beyond : bool
-        What the volume does not show continues its edge (True), or is outside (False).
-    """
-    transform = scipy_ndimage().distance_transform_edt
-    if beyond:
-        distance = transform(inside, voxel_size_mm)
-        return np.asarray(distance, np.float32)
-    distance = transform(np.pad(inside, 1), voxel_size_mm)
-    return np.asarray(distance[1:-1, 1:-1, 1:-1], np.float32)
+def distance_mm(inside: Mask, voxel_size_mm: Vector3) -> Floats:
+    """Distance from each voxel to the nearest one of the volume that is outside, millimetres."""
+    distance = scipy_ndimage().distance_transform_edt(inside, voxel_size_mm)
+    return np.asarray(distance, np.float32)
 
 
 def _largest_part(inside: Mask) -> Mask:

@@ -45,8 +45,8 @@ def unwrap_laplacian(
     Returns
     -------
     (nx, ny, nz) float32
-        Radians, zero outside the mask and of mean phase inside: exact up to a harmonic field, and
-        up to a constant where the mask is everything and no neighbours differ by more than π.
+        Radians, 0 outside the mask: exact up to a harmonic field, and up to whole turns where the
+        mask is everything and no neighbours differ by more than π.
 
     Notes
     -----
@@ -65,9 +65,10 @@ def unwrap_laplacian(
     spectrum /= _neumann_laplacian(phase.shape, voxel_size_mm)
     spectrum[0, 0, 0] = 0.0
     unwrapped = fft.idctn(spectrum, workers=workers, overwrite_x=True)
-    turns = np.rint(np.mean((unwrapped - phase)[mask], dtype=np.float64) / TURN)
-    offset = np.mean((unwrapped - phase)[mask] - turns * TURN, dtype=np.float64)
-    return cast("Floats", np.where(mask, unwrapped - np.float32(offset), np.float32(0)))
+    # The constant that leaves whole turns between what was measured and what is returned.
+    added = (unwrapped - phase)[mask]
+    offset = np.float32(np.angle(np.mean(np.exp(1j * added), dtype=np.complex128)))
+    return cast("Floats", np.where(mask, unwrapped - offset, np.float32(0)))
 
 
 def _neighbours(axis: int) -> tuple[Any, Any]:

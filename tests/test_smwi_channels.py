@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Channels: offsets come off, whatever they are; magnitude is the root of the sum of squares."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nigroedge.smwi.channels import combine_channels, root_sum_of_squares
+from nigroedge.smwi.unwrap import unwrap_exact, wrap
+
+SHAPE = (24, 20, 12)
+X, Y, Z = np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij")
+HZ = 12 * X - 9 * Y + 6 * Z * X
+MASK = np.ones(SHAPE, bool)
+
+
+def channels_of(times, offsets, sensitivities):
+    phase = np.stack(
+        [np.stack([2 * math.pi * HZ * t + o for o in offsets], -1) for t in times], axis=-2
+    )
+    magnitude = np.stack([np.stack(sensitivities, -1) * math.exp(-20 * t) for t in times], axis=-2)
+    return magnitude.astype(np.float32), wrap(phase.astype(np.float32))
+
+
+def test_root_sum_of_squares_by_hand():
+    assert [5.0, 13.0] == root_sum_of_squares(np.array([[3, 4], [5, 12]], np.float32)).tolist()
+
+
+@pytest.mark.parametrize("times", [(0.010, 0.020, 0.030), (0.004, 0.0097, 0.0154)])
+def test_smooth_offsets_of_every_channel_come_off(times):
+    offsets = [1 + X, -2 + 0.5 * Y, 3 * np.ones(SHAPE), -X + Z]
+    magnitude, phase = channels_of(times, offsets, [2 + X, 2 - X, 2 + Y, 2 - Y])
+
+    combined_magnitude, combined = combine_channels(
+        magnitude, phase, times, MASK, unwrap_exact, sigma_voxels=(1, 1, 1)
+    )
+
+    np.testing.assert_allclose(root_sum_of_squares(magnitude), combined_magnitude)
+    inner = (slice(4, -4),) * 3
+    for echo, time in enumerate(times):
+        error = wrap((combined[..., echo] - 2 * math.pi * HZ * time).astype(np.float32))
+        assert np.abs(error[inner]).max() < 0.02
+
+
+@settings(max_examples=8)
+@given(st.floats(-3, 3))
+def test_a_constant_offset_of_one_channel_does_not_matter(offset):
+    times = (0.010, 0.020)
+    first, second = (
+        combine_channels(*channels_of(times, [o * np.ones(SHAPE)], [2 + X]), times, MASK,
+                         unwrap_exact)[1]
+        for o in (0.0, offset)
+    )  # fmt: skip
+
+    assert np.abs(wrap(first - second)).max() < 1e-4
