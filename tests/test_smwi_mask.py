@@ -27,6 +27,12 @@ def test_brain_is_parted_from_scalp_and_its_holes_are_filled():
     assert mask[RADIUS < 18].mean() == 1
 
 
+def test_without_any_air_all_is_brain():
+    magnitude = np.random.default_rng(0).normal(100, 8, (32, 32, 12)).astype(np.float32)
+
+    assert brain_mask(magnitude, VOXEL_MM).mean() > 0.99
+
+
 def test_nothing_bright_is_refused():
     with pytest.raises(InputError, match="expected a brain"):
         brain_mask(np.where(X == Y, 9, 1)[..., None] * np.ones(12, np.float32), VOXEL_MM)

@@ -27,7 +27,7 @@ QUICK = {name: replace(method, margin_mm=12.0) for name, method in METHODS.items
 
 @pytest.fixture(scope="module")
 def head():
-    return make_head((80, 80, 30), tilt_degrees=20.0)
+    return make_head((96, 96, 30), tilt_degrees=20.0)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_a_phase_of_the_other_sign_gives_the_same_with_its_sign_said(scan, head)
 
 def test_channels_are_combined_to_what_one_channel_gives(scan, head):
     """Two channels, with offsets of their own, of one signal without more noise."""
-    sensitivities = np.linspace(0.5, 1.5, 80)[:, None, None, None]
+    sensitivities = np.linspace(0.5, 1.5, 96)[:, None, None, None]
     magnitude = np.stack([sensitivities, 2 - sensitivities], -1) * scan.magnitude[..., None]
     phase = scan.phase[..., None] + np.array([0.3, -2.0])
     phase = np.angle(np.exp(1j * phase))

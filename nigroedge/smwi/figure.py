@@ -30,7 +30,7 @@ def save_figure(result: SmwiResult, path: Path) -> None:
         ) from error
     axis = int(np.argmin(result.voxels.shape))
     others = tuple(a for a in range(3) if a != axis)
-    index = int(np.argmax(result.eroded_mask.sum(axis=others)))
+    index = _slice_with_most_brain(result.eroded_mask.sum(axis=others))
     figure = Figure(figsize=(16, 8.4), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(2, 4)
@@ -50,6 +50,12 @@ def save_figure(result: SmwiResult, path: Path) -> None:
         f"Research use only. Not for diagnosis."
     )
     figure.savefig(path, dpi=90)
+
+
+def _slice_with_most_brain(counts: npt.NDArray[Any]) -> int:
+    """The one nearest the middle, of those with nearly as much as any."""
+    candidates = np.flatnonzero(counts >= 0.98 * counts.max())
+    return int(candidates[np.argmin(np.abs(candidates - len(counts) // 2))])
 
 
 def _stages(result: SmwiResult) -> list[tuple[str, npt.NDArray[Any], float, float, str]]:

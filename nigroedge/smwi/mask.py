@@ -14,6 +14,8 @@ from nigroedge.smwi.fourier import Floats, Mask, Vector3
 
 #: Opening by a ball of this radius parts brain from scalp across the skull.
 OPENING_MM = 3.0
+#: Darker than this part of the brain's median is not brain.
+DARK_PART = 0.4
 #: Fewer voxels than this part of the volume is no brain.
 MIN_FRACTION = 0.01
 
@@ -39,6 +41,9 @@ def brain_mask(
     ndimage = scipy_ndimage()
     smooth = ndimage.uniform_filter(magnitude, 3)
     bright = smooth > otsu_threshold(smooth)
+    if bright.any():
+        # Where there is no air at all, Otsu parts brain from brain.
+        bright = smooth > DARK_PART * np.median(smooth[bright])
     inner = distance_mm(bright, voxel_size_mm) > opening_mm
     core = _largest_part(inner)
     if opening_mm > 0:

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Print the tables of docs/smwi.md: every step alone, then the chain, on a simulated slab.
+
+    python -m bench.smwi_tables            # minutes; needs qsm-forward and qsm-ci
+
+Fields come from qsm-forward and scores from qsm-ci, neither of which knows of us. Seconds are one
+run each, and only as good as the machine is idle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import qsm_forward
+from qsm_ci.qsm_eval import hfen, nrmse_challenge, xsim
+
+from nigroedge.smwi import METHODS, MultiEcho, reconstruct
+from nigroedge.smwi.background import resharp, vsharp
+from nigroedge.smwi.dipole import tkd, tv_admm
+from nigroedge.smwi.fourier import FourierGrid
+from nigroedge.smwi.frequency import hz_per_ppm
+from nigroedge.smwi.ilsqr import ilsqr
+from tests.smwi_phantom import (
+    ECHO_TIMES_S,
+    FIELD_T,
+    VOXEL_MM,
+    Head,
+    local_field,
+    make_head,
+    simulate_echoes,
+    total_field,
+)
+
+TILTS = (0.0, 15.0, 30.0)
+#: Noise of the frequency at SNR 50.
+NOISE_PPM = 1e-3
+
+DIPOLES = {
+    "TKD": tkd,
+    "iLSQR": ilsqr,
+    "TV-ADMM": tv_admm,
+}
+BACKGROUNDS: dict[str, Callable[..., Any]] = {
+    "V-SHARP 6…2 mm (default)": vsharp,
+    "V-SHARP 12…1 mm": lambda f, m, g: vsharp(
+        f, m, g, radii_mm=tuple(map(float, range(12, 0, -1)))
+    ),
+    "RESHARP 3 mm": lambda f, m, g: resharp(f, m, g, radius_mm=3.0),
+    "RESHARP 6 mm": resharp,
+}
+
+
+def forward(chi: Any, b0: Any) -> Any:
+    """Field by qsm-forward, ppm."""
+    return qsm_forward.generate_field(chi, voxel_size=list(VOXEL_MM), B0_dir=list(b0))
+
+
+def measured(work: Callable[..., Any], *arguments: Any) -> tuple[Any, float, float]:
+    """Result, seconds, and the most memory that arrays held above the start, MB."""
+    tracemalloc.start()
+    start = time.perf_counter()
+    result = work(*arguments)
+    seconds = time.perf_counter() - start
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return result, seconds, peak / 1e6
+
+
+def scores(found: Any, truth: Any, mask: Any) -> str:
+    found, truth = np.where(mask, found, 0), np.where(mask, truth, 0)
+    plain, detrended = nrmse_challenge(found, truth, mask)
+    similarity = xsim(found, truth, mask)
+    fine = hfen(found, truth, mask)
+    return f"{similarity:.3f} | {plain:.1f} | {detrended:.1f} | {fine:.1f}"
+
+
+def contrast_ppb(chi: Any, head: Head, mask: Any) -> float:
+    nigra, nigrosome = (chi[mask & head.where(n)].mean() for n in ("nigra", "nigrosome"))
+    return float(1e3 * (nigra - nigrosome))
+
+
+def dipole_table(heads: dict[float, Head], workers: int) -> None:
+    print("\n| tilt | step | xSIM | NRMSE % | detrended % | HFEN % | s | MB |\n|" + "---|" * 8)
+    for tilt, head in heads.items():
+        noise = np.random.default_rng(0).normal(scale=NOISE_PPM, size=head.chi.shape)
+        field = np.where(head.mask, local_field(head, forward) + noise, 0).astype(np.float32)
+        grid = FourierGrid(head.chi.shape, VOXEL_MM, 24.0, workers)  # type: ignore[arg-type]
+        for name, solve in DIPOLES.items():
+            found, seconds, peak = measured(solve, field, head.mask, grid, head.b0)
+            row = scores(found.chi, head.chi, head.mask)
+            print(f"| {tilt:g}° | {name} | {row} | {seconds:.1f} | {peak:.0f} |", flush=True)
+
+
+def background_table(heads: dict[float, Head], workers: int) -> None:
+    print(
+        "\n| tilt | step | mask left % | xSIM | NRMSE % | detrended % | HFEN % | s |\n|"
+        + "---|" * 8
+    )
+    for tilt, head in heads.items():
+        truth = local_field(head, forward)
+        noise = np.random.default_rng(0).normal(scale=NOISE_PPM, size=head.chi.shape)
+        field = np.where(head.mask, total_field(head, forward) + noise, 0).astype(np.float32)
+        grid = FourierGrid(head.chi.shape, VOXEL_MM, 24.0, workers)  # type: ignore[arg-type]
+        common = resharp(field, head.mask, grid).mask
+        for name, remove in BACKGROUNDS.items():
+            found, seconds, _ = measured(remove, field, head.mask, grid)
+            left = 100 * found.mask.sum() / head.mask.sum()
+            row = scores(found.field, truth, common)
+            print(f"| {tilt:g}° | {name} | {left:.0f} | {row} | {seconds:.1f} |", flush=True)
+
+
+def frequency_table(head: Head, workers: int) -> None:
+    print("\n| SNR | unwrapping | median error, Hz | 99th percentile, Hz |\n|" + "---|" * 4)
+    field = total_field(head, forward)
+    for snr in (30, 50, 100):
+        for name in ("best", "fast"):
+            found = chain(head, field, snr, name, workers)
+            good = head.mask & (head.density * np.exp(-head.r2star * ECHO_TIMES_S[2]) * snr > 20)
+            error = np.abs(found.frequency_hz - field * hz_per_ppm(FIELD_T))[good]
+            kind = METHODS[name].unwrap
+            print(f"| {snr} | {kind} | {np.median(error):.3f} | {np.percentile(error, 99):.2f} |")
+
+
+def chain(head: Head, field: Any, snr: float, name: str, workers: int, **changes: Any) -> Any:
+    magnitude, phase = simulate_echoes(head, field, snr, offset=0.7)
+    scan = MultiEcho(magnitude, phase, head.affine, ECHO_TIMES_S, FIELD_T)
+    method = replace(METHODS[name], **changes)
+    return reconstruct(scan, method=method, mask=head.mask, workers=workers)
+
+
+def chain_table(heads: dict[float, Head], workers: int) -> None:
+    print(
+        "\n| tilt | SNR | method | xSIM | NRMSE % | detrended % | HFEN % | "
+        "nigra − nigrosome-1, ppb (true) | s | MB |\n|" + "---|" * 10
+    )
+    for tilt, head in heads.items():
+        field = total_field(head, forward)
+        for snr in (30, 100):
+            for name in METHODS:
+                found, seconds, peak = measured(chain, head, field, snr, name, workers)
+                mask = found.eroded_mask
+                row = scores(found.chi_ppm, head.chi, mask)
+                seen, true = (contrast_ppb(c, head, mask) for c in (found.chi_ppm, head.chi))
+                print(
+                    f"| {tilt:g}° | {snr} | {name} | {row} | {seen:.1f} ({true:.1f}) "
+                    f"| {seconds:.1f} | {peak:.0f} |",
+                    flush=True,
+                )
+
+
+def tilt_table(head: Head, workers: int) -> None:
+    """What ignoring the tilt costs: the same echoes, with the affine of an upright slab."""
+    upright = replace(head, affine=np.diag([*VOXEL_MM, 1.0]))
+    field = total_field(head, forward)
+    print("\n| B0 | method | xSIM | NRMSE % | detrended % | HFEN % |\n|" + "---|" * 6)
+    for label, taken in (("from the affine", head), ("tilt ignored", upright)):
+        found = chain(taken, field, 50, "best", workers)
+        print(f"| {label} | best | {scores(found.chi_ppm, head.chi, found.eroded_mask)} |")
+
+
+def contrast_table(head: Head, workers: int) -> None:
+    """Contrast to noise of nigrosome-1 against the nigra."""
+    found = chain(head, total_field(head, forward), 50, "best", workers)
+    inside = found.eroded_mask
+    nigra, nigrosome = (inside & head.where(n) for n in ("nigra", "nigrosome"))
+    phase = 2 * np.pi * hz_per_ppm(FIELD_T) * found.local_field_ppm * ECHO_TIMES_S[2]
+    swi = found.magnitude * np.clip(1 - np.maximum(phase, 0) / np.pi, 0, 1) ** 4
+    images = {
+        "SMWI": found.voxels,
+        "χ": -found.chi_ppm,
+        "SWI-like": swi,
+        "magnitude": found.magnitude,
+    }
+    print("\n| image | nigrosome-1 to nigra, contrast to noise |\n|---|---|")
+    for name, image in images.items():
+        spread = np.sqrt((image[nigra].var() + image[nigrosome].var()) / 2)
+        print(f"| {name} | {(image[nigrosome].mean() - image[nigra].mean()) / spread:.2f} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=112, help="voxels in plane")
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    shape = (options.size, options.size, 30)
+    heads = {tilt: make_head(shape, tilt_degrees=tilt) for tilt in TILTS}
+    print(f"slab {shape}, voxels {VOXEL_MM} mm, {FIELD_T:g} T, echoes {ECHO_TIMES_S} s")
+    dipole_table(heads, options.workers)
+    background_table(heads, options.workers)
+    frequency_table(heads[15.0], options.workers)
+    tilt_table(heads[30.0], options.workers)
+    contrast_table(heads[15.0], options.workers)
+    chain_table(heads, options.workers)
+
+
+if __name__ == "__main__":
+    main()

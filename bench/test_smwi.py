@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long SMWI takes: the paper's matrix by each method, three sizes of one, and its memory.
+
+The slab is simulated with our own kernel, which is fair to time but not to score: docs/smwi.md has
+the scores, against an independent field.
+"""
+
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nigroedge.smwi import METHODS, MultiEcho, reconstruct
+from nigroedge.smwi.fourier import FourierGrid
+from nigroedge.smwi.kernels import dipole_kernel
+from tests.smwi_phantom import (
+    ECHO_TIMES_S,
+    FIELD_T,
+    VOXEL_MM,
+    make_head,
+    simulate_echoes,
+    total_field,
+)
+
+WORKERS = 2
+#: The scan of the paper: 192 × 192 × 30 mm.
+PAPER_SIZE = 384
+PEAK_BYTES = 3 << 30
+
+
+def quick_field(chi, b0):
+    grid = FourierGrid(chi.shape, VOXEL_MM, 20.0, WORKERS)
+    return grid.convolve(chi.astype(np.float32), dipole_kernel(grid, b0))
+
+
+@pytest.fixture(scope="module")
+def heads():
+    drawn = {}
+
+    def draw(size):
+        if size not in drawn:
+            head = make_head((size, size, 30), tilt_degrees=20.0)
+            magnitude, phase = simulate_echoes(head, total_field(head, quick_field), 50)
+            # What is only needed to draw it is let go.
+            slim = replace(head, whole_brain_chi=None, whole_outer_chi=None)
+            drawn[size] = slim, MultiEcho(magnitude, phase, head.affine, ECHO_TIMES_S, FIELD_T)
+        return drawn[size]
+
+    return draw
+
+
+def check(result, head):
+    inside = result.eroded_mask
+    assert np.corrcoef(result.chi_ppm[inside], head.chi[inside])[0, 1] > 0.7
+    assert inside.sum() > 0.5 * head.mask.sum()
+
+
+@pytest.fixture
+def bench_only(request):
+    """A slab of this size is drawn and computed in minutes, which a plain test run has not."""
+    if request.config.getoption("benchmark_disable"):
+        pytest.skip("needs --benchmark-enable")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_papers_matrix(benchmark, bench_only, heads, name):
+    head, scan = heads(PAPER_SIZE)
+    benchmark.group = f"smwi: {PAPER_SIZE} × {PAPER_SIZE} × 30, 5 echoes, {WORKERS} threads"
+
+    result = benchmark.pedantic(
+        reconstruct,
+        args=(scan,),
+        kwargs={"method": METHODS[name], "mask": head.mask, "workers": WORKERS},
+        rounds=1,
+    )
+
+    check(result, head)
+
+
+@pytest.mark.parametrize("size", [96, 192, 384])
+def test_three_sizes(benchmark, bench_only, heads, size):
+    head, scan = heads(size)
+    benchmark.group = "smwi: best, by size"
+    benchmark.extra_info["voxels"] = size * size * 30
+
+    result = benchmark.pedantic(
+        reconstruct, args=(scan,), kwargs={"mask": head.mask, "workers": WORKERS}, rounds=1
+    )
+
+    check(result, head)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_peak_memory(bench_only, heads, name):
+    """What arrays hold at most, the scan included: under 3 GB."""
+    head, scan = heads(PAPER_SIZE)
+    before = scan.magnitudes.nbytes + scan.phases.radians.nbytes + scan.phase.nbytes
+    tracemalloc.start()
+
+    result = reconstruct(scan, method=METHODS[name], mask=head.mask, workers=WORKERS)
+
+    peak = tracemalloc.get_traced_memory()[1] + before
+    tracemalloc.stop()
+    check(result, head)
+    assert peak < PEAK_BYTES, f"{peak / 2**30:.2f} GB"
