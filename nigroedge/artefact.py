@@ -76,8 +76,8 @@ class Artefact:
     ops : Mapping[str, int]
         How often each operator occurs.
     n_parameters : int, optional
-        Numbers that were learnt: weights and biases. None for an OpenVINO IR, whose constants do not
-        say which they are.
+        Numbers that were learnt: weights and biases. None for an OpenVINO IR, whose constants do
+        not say which they are.
     """
 
     path: Path

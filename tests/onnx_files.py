@@ -63,7 +63,7 @@ def oracle(net: Net, patches: np.ndarray) -> np.ndarray:
         values = np.maximum(_conv3(values, weight) + bias.reshape(1, -1, 1, 1, 1), 0)
         values = _max_pool2(values)
     weight, bias = net.head
-    return values.reshape(len(values), -1) @ weight[0].astype(np.float64) + bias[0]
+    return values.reshape(len(values), weight.shape[1]) @ weight[0].astype(np.float64) + bias[0]
 
 
 def _conv3(values, weight):

@@ -150,7 +150,7 @@ def _texture(tile: Floats, points: Sequence[Floats], grain_mm: Vector, start: fl
 def _paint(canvas: Canvas, tile: Floats) -> None:
     """Paint the whole scene into a block, texture included, noise not."""
     subject, contrast = canvas.subject, canvas.subject.contrast
-    fine = _texture(tile, canvas.points, (0.9, 0.9, 1.3), 0)
+    fine = _texture(tile, canvas.points, (0.9, 0.9, 1.8), 0)
     coarse = _texture(tile, canvas.points, (2.6, 2.6, 2.6), 11.3)
     streaks = _texture(tile, canvas.points, (9.0, 3.5, 5.0), 21.7)
     canvas.ragged = coarse * np.float32(0.25) + fine * np.float32(0.06)

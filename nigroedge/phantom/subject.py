@@ -237,7 +237,7 @@ def _draw_contrast(rng: np.random.Generator) -> Contrast:
         chi_gain=rng.uniform(0.8, 1.6),
         chi_threshold_ppm=rng.uniform(0.46, 0.72),
         edge_mm=rng.uniform(0.9, 1.5),
-        chi_edge_mm=rng.uniform(2.6, 4.2),
+        chi_edge_mm=rng.uniform(2.8, 4.8),
         texture=rng.uniform(0.03, 0.05),
         noise=rng.uniform(0.02, 0.05),
         chi_texture_ppb=rng.uniform(6, 14),
