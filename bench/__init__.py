@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Benchmarks. A package, so that a bench may have the name of the test beside it."""
+"""Benchmarks; each asserts its answer before it is timed."""
