@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Voxels and where they are.
 
-A Volume holds the voxels as they are stored, of any numeric type and any strides, and never copies
-them; what a voxel is worth and where it lies are said beside it. Left and right are the patient's and
-come from the affine alone.
+A Volume holds the voxels as they are stored, of any numeric type and any strides, and never
+copies them; what a voxel is worth and where it lies are said beside it. Left and right are the
+patient's and come from the affine alone.
 """
 
 from __future__ import annotations
@@ -25,15 +25,34 @@ STORED_DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8")
 
 @dataclass(frozen=True)
 class Source:
-    """The file that a volume came from."""
+    """The file that a volume came from.
+
+    Parameters
+    ----------
+    path : Path
+        As the user named it.
+    parts : tuple of Path, optional
+        All files that the volume came from, if they are more than one: header, then image.
+    read_ms : float, optional
+        How long reading took, in milliseconds.
+    """
 
     path: Path
+    parts: tuple[Path, ...] = ()
+    read_ms: float | None = None
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the file as it lies on disk, in hexadecimal; read when first asked for."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        """SHA-256 of the file, in hexadecimal; of the parts, one after the other, if there are any.
+
+        Of the bytes as they lie on disk, read when first asked for.
+        """
+        digest = hashlib.sha256()
+        for part in self.parts or (self.path,):
+            with part.open("rb") as file:
+                while chunk := file.read(1 << 20):
+                    digest.update(chunk)
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +118,6 @@ def _checked_affine(affine: npt.ArrayLike) -> npt.NDArray[np.float64]:
         raise GeometryError(f"expected the affine's last row to be 0 0 0 1, got {matrix[3]}")
     lengths = np.linalg.norm(matrix[:3, :3], axis=0)
     if lengths.min() == 0 or abs(np.linalg.det(matrix[:3, :3] / lengths)) < 1e-3:
-        raise GeometryError("expected an invertible affine, got one that maps the volume to a plane")
+        raise GeometryError("expected an invertible affine, got one that flattens the volume")
     matrix.setflags(write=False)
     return matrix
