@@ -61,12 +61,16 @@ class OnnxNetwork(nn.Module):
 
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
         """Run (n, 1, X, Y, Z) → (n, 1), in the type of the weights."""
+        return self.tensors(patches)[self._output]
+
+    def tensors(self, patches: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Run (n, 1, X, Y, Z), and give every tensor of the graph by name."""
         tensors = dict(zip(self._names, self.weights, strict=True))
         tensors[self._input] = patches
         for node in self._nodes:
             inputs = [tensors[name] for name in node.input]
             tensors[node.output[0]] = _RUN[node.op_type](inputs)
-        return tensors[self._output]
+        return tensors
 
 
 _RUN: dict[str, Callable[[Tensors], torch.Tensor]] = {

@@ -8,10 +8,11 @@ operation; `resnet` adds an identity shortcut in each block.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -84,7 +85,7 @@ def build(preset: str, patch_shape: Shape3) -> nn.Sequential:
     pooled = pooled_shape(patch_shape, n_pools=len(row.channels))
     if min(pooled) < 1:
         raise ValueError(f"{preset} pools {len(row.channels)} times; {patch_shape} is too small")
-    widths = (row.channels[-1] * prod(pooled), *row.hidden, 1)
+    widths = (row.channels[-1] * math.prod(pooled), *row.hidden, 1)
     return nn.Sequential(*_blocks(row), nn.Flatten(), *_head(widths))
 
 
@@ -116,6 +117,24 @@ def _head(widths: tuple[int, ...]) -> Iterator[nn.Module]:
         if i:
             yield nn.ReLU()
         yield nn.Linear(n_in, n_out)
+
+
+@torch.no_grad()
+def he_initialise(network: nn.Module, *, seed: int, bias_sd: float = 0.0) -> None:
+    """Draw new weights, normal with variance 2 / fan-in (He 2015, doi 10.1109/ICCV.2015.123).
+
+    The last convolution of a residual branch starts at a quarter of that SD, so that the shortcut
+    carries the signal and its size stays the same from block to block. Biases are normal with
+    SD `bias_sd`. The same seed gives the same weights on every machine.
+    """
+    random = np.random.default_rng(seed)
+    layers = (m for m in network.modules() if isinstance(m, nn.Conv3d | nn.Linear))
+    ends = {id(m.branch[-1]) for m in network.modules() if isinstance(m, Residual)}
+    for layer in layers:
+        sd = math.sqrt(2 / layer.weight[0].numel()) * (0.25 if id(layer) in ends else 1.0)
+        for values, spread in ((layer.weight, sd), (layer.bias, bias_sd)):
+            drawn = random.standard_normal(values.shape, np.float32) * np.float32(spread)
+            values.copy_(torch.from_numpy(drawn))
 
 
 def last_linear(network: nn.Sequential) -> nn.Linear:
