@@ -7,14 +7,14 @@ as a patch of the other side would; nothing is flipped afterwards.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from nigroedge.errors import GeometryError, InputError, ModelError
+from nigroedge.errors import GeometryError, InputError
 from nigroedge.preprocess import PreparedPatch, prepare_patch
 from nigroedge.result import EngineUsed, InputUsed, ModelUsed, Result, SideResult
 from nigroedge.volume import Volume
@@ -30,8 +30,8 @@ Point = tuple[float, float, float]
 def predict(
     volume: Volume,
     *,
-    left: Sequence[float] | None = None,
-    right: Sequence[float] | None = None,
+    left: npt.ArrayLike | None = None,
+    right: npt.ArrayLike | None = None,
     models: Model | Mapping[str, Model],
 ) -> Result:
     """Predict the SBR of one side or both.
@@ -40,7 +40,7 @@ def predict(
     ----------
     volume : Volume
         An SMWI that holds the midbrain.
-    left, right : (3,) sequence of float, optional
+    left, right : (3,) array_like, optional
         Centroid of nigrosome-1 on the patient's left and right, RAS+ millimetres; at least one.
     models : Model, or mapping of side → Model
         One model for all sides asked for, or one for each.
@@ -60,7 +60,7 @@ def predict(
     DegeneratePatchError
         If a patch is constant or holds values that are not finite.
     ModelError
-        If a model gives something that is not a number.
+        If a model gives an answer that is not finite.
     """
     centres = _centres(left, right)
     used = {side: _model_for(side, models) for side in centres}
@@ -97,7 +97,7 @@ def models_by_side(models: Sequence[Model]) -> Model | dict[str, Model]:
     return {model.spec.side: model for model in models}
 
 
-def _centres(left: Sequence[float] | None, right: Sequence[float] | None) -> dict[str, Point]:
+def _centres(left: npt.ArrayLike | None, right: npt.ArrayLike | None) -> dict[str, Point]:
     given = {"left": left, "right": right}
     centres = {side: _centre(side, xyz) for side, xyz in given.items() if xyz is not None}
     if not centres:
@@ -110,11 +110,15 @@ def _centres(left: Sequence[float] | None, right: Sequence[float] | None) -> dic
     return centres
 
 
-def _centre(side: str, xyz: Sequence[float]) -> Point:
-    values = [float(value) for value in xyz]
-    if len(values) != 3 or not all(map(math.isfinite, values)):
-        raise InputError(f"expected the {side} centroid as 3 finite numbers in mm, got {values}")
-    return values[0], values[1], values[2]
+def _centre(side: str, xyz: npt.ArrayLike) -> Point:
+    expected = f"expected the {side} centroid as 3 finite numbers in mm"
+    try:
+        values = np.asarray(xyz, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{expected}, got something else") from error
+    if values.shape != (3,) or not np.isfinite(values).all():
+        raise InputError(f"{expected}, got {values.tolist()}")
+    return float(values[0]), float(values[1]), float(values[2])
 
 
 def _model_for(side: str, models: Model | Mapping[str, Model]) -> Model:
@@ -151,11 +155,6 @@ def _run(patches: Mapping[str, PreparedPatch], models: Mapping[str, Model]) -> d
         sides = [side for side in patches if models[side] is model]
         outputs = model.predict_patches(np.stack([patches[side].values for side in sides]))
         sbr |= {side: float(output) for side, output in zip(sides, outputs, strict=True)}
-    for side, value in sbr.items():
-        if not math.isfinite(value):
-            raise ModelError(
-                f"expected the model to give a number for the {side} side, got {value}"
-            )
     return sbr
 
 
@@ -185,6 +184,6 @@ def _result(
         right=sides.get("right"),
         model=model[first] if one_model else model,
         engine=engine[first] if one_model else engine,
-        input=source and InputUsed(str(source.path), source.sha256),
+        input=None if source is None else InputUsed(str(source.path), source.sha256),
         timing_ms=timing_ms,
     )

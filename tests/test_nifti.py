@@ -4,7 +4,6 @@
 import contextlib
 import gzip
 import hashlib
-import io
 import logging
 import os
 import struct
@@ -404,7 +403,7 @@ def test_a_trillion_voxels_are_refused_before_any_allocation(written):
 
 
 def test_a_zip_bomb_is_refused_without_inflating_it(written):
-    bomb = gzip.compress(nifti_bytes(VOXELS) + bytes(256 << 20), 9)
+    bomb = gzip.compress(nifti_bytes(VOXELS) + bytes(64 << 20), 9)
     path = written(bomb, "image.nii.gz")
     tracemalloc.start()
     with pytest.raises(FormatError, match="beyond them: the header is wrong"):
@@ -457,18 +456,6 @@ def test_too_many_gzip_members_are_refused(written, monkeypatch):
 
     with pytest.raises(FormatError, match="at most 5 gzip members"):
         load_volume(path)
-
-
-@given(st.binary(max_size=1500), st.lists(st.integers(1, 2000)), st.integers(1, 5))
-def test_the_gunzip_stream_gives_what_gzip_gives_in_any_pieces(content, sizes, n_members):
-    step = len(content) // n_members + 1
-    parts = [content[i : i + step] for i in range(0, max(len(content), 1), step)]
-    stream = gunzip.GunzipStream(io.BytesIO(b"".join(map(gzip.compress, parts))))
-    pieces = [stream.read(size) for size in sizes]
-
-    assert all(len(piece) <= size for piece, size in zip(pieces, sizes, strict=True))
-    assert content == b"".join(pieces) + stream.read(5000)
-    assert b"" == stream.read(1)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8b", b"text", bytes(347), b"\x5c\1\0\0"])

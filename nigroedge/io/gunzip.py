@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A gzip stream read in pieces whose size the caller bounds, so that no file can fill the memory.
 
-zlib of the standard library does the work. isal inflates the 8.8 MB of a 384 × 384 × 30 slab in 13
-instead of 27 ms, but a file that is read often is better kept uncompressed, where it is mapped in
-under 1 ms: not worth a second decoder that hostile files would have to be tried on.
+zlib of the standard library does the work. isal would read a simulated 384 × 384 × 30 slab (6 MB
+packed) in 23 instead of 44 ms, but kept uncompressed the slab is mapped in 0.14 ms: not worth a
+second decoder that every hostile file would have to be tried on.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ class GunzipStream:
                 # Even without input: the last output may still lie in the decompressor.
                 piece = self._member.decompress(compressed, min(max_size, _PIECE))
             except zlib.error as error:
-                raise FormatError(f"expected a valid gzip stream, got damage: {error}") from error
+                reason = str(error).rpartition(": ")[2]  # "Error -3 while …: incorrect data check"
+                raise FormatError(f"expected a valid gzip stream, got {reason}") from error
             eof = self._member.eof
             self._compressed = self._member.unused_data if eof else self._member.unconsumed_tail
             if piece:
