@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rebuild a float model file as a torch network.
 
-Reads through the onnx package, not through nigroedge's own reader, so that parity compares two readings
-of the file as well as two ways to compute.
+Reads through the onnx package, not through nigroedge's own reader, so that parity compares two
+readings of the file as well as two ways to compute.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import onnx
 import torch
-import torch.nn.functional as F
 from onnx import numpy_helper
 from torch import nn
+from torch.nn import functional
 
 from nigroedge.errors import ModelError
 
@@ -74,11 +74,11 @@ class OnnxNetwork(nn.Module):
 
 
 _RUN: dict[str, Callable[[Tensors], torch.Tensor]] = {
-    "Conv": lambda t: F.conv3d(t[0], t[1], t[2], padding=1),
-    "Relu": lambda t: F.relu(t[0]),
-    "MaxPool": lambda t: F.max_pool3d(t[0], 2),
+    "Conv": lambda t: functional.conv3d(t[0], t[1], t[2], padding=1),
+    "Relu": lambda t: functional.relu(t[0]),
+    "MaxPool": lambda t: functional.max_pool3d(t[0], 2),
     "Flatten": lambda t: t[0].flatten(1),
-    "Gemm": lambda t: F.linear(t[0], t[1], t[2]),
+    "Gemm": lambda t: functional.linear(t[0], t[1], t[2]),
     "Add": lambda t: t[0] + t[1],
 }
 

@@ -2,9 +2,9 @@
 """Rebuild a TensorFlow SavedModel of a regressor as a model file, without TensorFlow.
 
 OpenVINO's TensorFlow front end reads the graph and brings its convolutions from channels-last to
-channels-first (weights D H W I O → O I D H W). The graph must be one chain: blocks of 3³ convolution,
-bias, ReLU and 2³ max-pool, one flatten, linear layers. What the flatten sees is still channels-last,
-so that the columns of the first linear layer are put in channels-first order here.
+channels-first (weights D H W I O → O I D H W). The graph must be one chain: blocks of 3³
+convolution, bias, ReLU and 2³ max-pool, one flatten, linear layers. What the flatten sees is still
+channels-last, so that the columns of the first linear layer are put in channels-first order here.
 """
 
 from __future__ import annotations
@@ -18,9 +18,13 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from export.network import Shape3
+from export.network import Shape3, fold_scale, last_linear
+from export.spec import make_card
+from export.to_onnx import write_model
 from nigroedge.engine.openvino import import_openvino
 from nigroedge.errors import ModelError
+from nigroedge.grid import PatchGrid
+from nigroedge.model import ModelSpec
 
 Array = npt.NDArray[Any]
 
@@ -29,6 +33,50 @@ TOLERANCE = 1e-4
 
 _CHANNELS_FIRST = [0, 4, 1, 2, 3]
 _CHANNELS_LAST = [0, 2, 3, 4, 1]
+
+
+def convert(
+    folder: Path,
+    output: Path,
+    *,
+    side: str,
+    mirror: str,
+    normalize: str,
+    axes: str,
+    spacing_mm: tuple[float, float, float],
+    scale: float,
+    name: str,
+    licence: str,
+) -> ModelSpec:
+    """Write a SavedModel as a model file.
+
+    Parameters
+    ----------
+    folder, output : Path
+        What to read and to write.
+    side, mirror, normalize, axes, spacing_mm
+        How the network wants its patches, as `ModelSpec` and `PatchGrid` have it; a SavedModel does
+        not say.
+    scale : float
+        SBR = scale · the SavedModel's output.
+    name, licence : str
+        For the card.
+
+    Raises
+    ------
+    ModelError
+        As `read_savedmodel`.
+    """
+    network, shape = read_savedmodel(folder)
+    fold_scale(network, scale=scale)
+    card = make_card(
+        name=name,
+        licence=licence,
+        training_data="not known to the converter: see where the SavedModel came from",
+        limits=f"converted from a TensorFlow SavedModel, its output times {scale:g}",
+    )
+    spec = ModelSpec(PatchGrid(shape, spacing_mm, axes), normalize, side, mirror, 0.0, card)
+    return write_model(output, network, spec)
 
 
 def read_savedmodel(folder: Path) -> tuple[nn.Sequential, Shape3]:
@@ -62,6 +110,7 @@ def read_savedmodel(folder: Path) -> tuple[nn.Sequential, Shape3]:
     chain = _Chain(folder, _operations(original, folder))
     patch_shape = chain.patch_shape()
     network = nn.Sequential(*chain.modules())
+    last_linear(network)
     _check(network, openvino.compile_model(original, "CPU", _EXACT), patch_shape, folder)
     return network, patch_shape
 
@@ -82,7 +131,9 @@ def _operations(model: Any, folder: Path) -> list[Any]:
         sources = [value.get_node() for value in chain[-1].input_values()]
         flowing = [node for node in sources if node.get_type_name() != "Constant"]
         if len(flowing) != 1:
-            raise _refusal(folder, chain[-1], f"{len(flowing)} inputs that are not constants", "one")
+            raise _refusal(
+                folder, chain[-1], f"{len(flowing)} inputs that are not constants", "one"
+            )
         chain.append(flowing[0])
     return chain[::-1]
 
@@ -103,8 +154,8 @@ class _Chain:
     def patch_shape(self) -> Shape3:
         parameter = self._take("Parameter")
         partial = parameter.get_output_partial_shape(0)
-        sizes = [d.get_length() if d.is_static else None for d in partial][1:]
-        if len(sizes) != 4 or sizes[3] != 1 or None in sizes:
+        sizes = [d.get_length() if d.is_static else 0 for d in partial][1:]
+        if len(sizes) != 4 or sizes[3] != 1 or 0 in sizes:
             raise _refusal(self._folder, parameter, partial, "an input of (n, X, Y, Z, 1)")
         self._transpose(_CHANNELS_FIRST)
         return sizes[0], sizes[1], sizes[2]
@@ -113,14 +164,10 @@ class _Chain:
         while self._peek() in ("Convolution", "MaxPool"):
             yield from self._convolution() if self._peek() == "Convolution" else self._pool()
         yield nn.Flatten()
-        columns = self._flatten()
-        while True:
-            yield self._linear(columns)
-            columns = None
-            if self._peek() == "Result":
-                return
+        yield self._linear(self._flatten())
+        while self._peek() != "Result":
             self._take("Relu")
-            yield nn.ReLU()
+            yield from (nn.ReLU(), self._linear())
 
     def _peek(self) -> str:
         return str(self._operations[self._next].get_type_name())
@@ -187,7 +234,7 @@ class _Chain:
             raise _refusal(self._folder, operation, shape, f"a flatten to (n, {columns.size})")
         return columns.transpose(3, 0, 1, 2).ravel()
 
-    def _linear(self, columns: npt.NDArray[np.intp] | None) -> nn.Linear:
+    def _linear(self, columns: npt.NDArray[np.intp] | None = None) -> nn.Linear:
         operation = self._take("MatMul")
         attributes = operation.get_attributes()
         weight = self._constant(operation)
@@ -201,9 +248,10 @@ class _Chain:
 
 
 def _set(layer: nn.Conv3d | nn.Linear, weight: Array, bias: Array) -> None:
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight, np.float32)))
-        layer.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias, np.float32).reshape(-1)))
+    for values, read in zip(layer.parameters(recurse=False), (weight, bias), strict=True):
+        array = np.ascontiguousarray(read, np.float32).reshape(values.shape)
+        with torch.no_grad():
+            values.copy_(torch.from_numpy(array))
 
 
 @torch.no_grad()

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A model file with random weights, for benches and parity.
 
-He initialisation keeps the signal's size from layer to layer, so that every layer matters to the output.
-A random network answers mostly to what all patches share, and INT8 costs it about 15 % of the spread of
-its answers, a trained one 2 %; `OUTPUT_GAIN` makes the spread 0.05 to 0.2 SBR, so that the promise for
-INT8, which is in SBR, asks about the same of both. The last bias puts the self-test patch at 3 SBR.
+He initialisation keeps the signal's size from layer to layer, so that every layer matters to the
+output. A random network answers mostly to what all patches share, and INT8 costs it about 15 % of
+the spread of its answers, a trained one 2 %; `OUTPUT_GAIN` makes the spread 0.05 to 0.2 SBR, so
+that the promise for INT8, which is in SBR, asks about the same of both. The last bias puts the
+self-test patch at 3 SBR.
 """
 
 from __future__ import annotations

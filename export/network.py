@@ -2,8 +2,8 @@
 """The regressors: a table of presets, and the torch network that each one names.
 
 Every network is a chain of 3³ convolutions (stride 1, padding 1), ReLU, 2³ max-pools that drop odd
-remainders, one flatten (channels outermost) and linear layers, so that its model file needs no other
-operation; `resnet` adds an identity shortcut in each block.
+remainders, one flatten (channels outermost) and linear layers, so that its model file needs no
+other operation; `resnet` adds an identity shortcut in each block.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import nn
+
+from nigroedge.errors import ModelError
 
 Shape3 = tuple[int, int, int]
 
@@ -42,7 +45,9 @@ class Preset:
 
 
 PRESETS = {
-    "bae2023": Preset((64, 128, 256), (512,), False, "three VGG blocks of Bae 2023; widths assumed"),
+    "bae2023": Preset(
+        (64, 128, 256), (512,), False, "three VGG blocks of Bae 2023; widths assumed"
+    ),
     "slim": Preset((16, 32, 64), (128,), False, "the same blocks at a quarter of the width"),
     "mri-dat": Preset((16, 32, 64, 128), (), False, "the layout of the group's released weights"),
     "resnet": Preset((16, 32, 64), (128,), True, "the comparison of Bae 2023; widths assumed"),
@@ -58,7 +63,8 @@ class Residual(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Add the branch to its input."""
-        return x + self.branch(x)
+        branched: torch.Tensor = self.branch(x)
+        return x + branched
 
 
 def build(preset: str, patch_shape: Shape3) -> nn.Sequential:
@@ -113,7 +119,7 @@ def _blocks(row: Preset) -> Iterator[nn.Module]:
 
 
 def _head(widths: tuple[int, ...]) -> Iterator[nn.Module]:
-    for i, (n_in, n_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for i, (n_in, n_out) in enumerate(pairwise(widths)):
         if i:
             yield nn.ReLU()
         yield nn.Linear(n_in, n_out)
@@ -131,17 +137,26 @@ def he_initialise(network: nn.Module, *, seed: int, bias_sd: float = 0.0) -> Non
     layers = (m for m in network.modules() if isinstance(m, nn.Conv3d | nn.Linear))
     ends = {id(m.branch[-1]) for m in network.modules() if isinstance(m, Residual)}
     for layer in layers:
-        sd = math.sqrt(2 / layer.weight[0].numel()) * (0.25 if id(layer) in ends else 1.0)
-        for values, spread in ((layer.weight, sd), (layer.bias, bias_sd)):
+        weight, bias = layer.parameters(recurse=False)
+        sd = math.sqrt(2 / weight[0].numel()) * (0.25 if id(layer) in ends else 1.0)
+        for values, spread in ((weight, sd), (bias, bias_sd)):
             drawn = random.standard_normal(values.shape, np.float32) * np.float32(spread)
             values.copy_(torch.from_numpy(drawn))
 
 
 def last_linear(network: nn.Sequential) -> nn.Linear:
-    """Give the layer whose output is the SBR."""
+    """Give the layer whose output is the SBR.
+
+    Raises
+    ------
+    ModelError
+        If the network does not end in a linear layer to one output.
+    """
     layer = network[-1]
     if not isinstance(layer, nn.Linear) or layer.out_features != 1:
-        raise ValueError(f"expected a network that ends in a linear layer to one output, got {layer}")
+        raise ModelError(
+            f"expected a network that ends in a linear layer to one output, got {layer}"
+        )
     return layer
 
 

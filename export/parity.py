@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compare every engine's numbers on a model file with torch's, and say whether the promises hold.
 
-The file is rebuilt in torch through the onnx package, so that two readings of it are compared as well.
+The file is rebuilt in torch through the onnx package, so that two readings of it are compared as
+well.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class Refusal:
 
 
 def parity(model: Path, samples: Samples, *, threads: int) -> list[Row | Refusal]:
-    """Compare every engine on a float model file, and on its INT8 siblings where they lie beside it.
+    """Compare every engine on a float model file, and on the INT8 siblings that lie beside it.
 
     Parameters
     ----------
@@ -174,9 +175,7 @@ class _Checked:
         answers = [run(self.samples.patches), run(self.selftest[np.newaxis])]
         return np.concatenate(answers).astype(np.float64)
 
-    def row(
-        self, model: str, engine: str, precision: str, got: Floats, reference: Floats
-    ) -> Row:
+    def row(self, model: str, engine: str, precision: str, got: Floats, reference: Floats) -> Row:
         difference = np.abs(got - reference)[:-1]
         return Row(
             model=model,
@@ -205,7 +204,9 @@ def _run_torch(network: OnnxNetwork, patches: Patches, dtype: torch.dtype) -> Fl
 
 def table(rows: list[Row | Refusal]) -> str:
     """Lay the rows out for people: differences in SBR."""
-    lines = [_COLUMNS.format("model", "engine", "worst", "mean", "self-test", "ρc loss", "promise", "")]
+    lines = [
+        _COLUMNS.format("model", "engine", "worst", "mean", "self-test", "ρc loss", "promise", "")
+    ]
     return "\n".join(lines + [_cells(row) for row in rows])
 
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make the INT8 siblings of a float model file: NAME.int8.onnx for ONNX Runtime, NAME.int8.xml and .bin for OpenVINO.
+"""Make the INT8 siblings of a float model file.
 
-One recipe for both. Activations are unsigned 8 bit, one range a tensor, from the least to the largest
-value seen in calibration. Weights are signed, one scale a channel, and use half of the 8 bits: AVX2
-without VNNI adds two u8 · s8 products in 16 bits and saturates, 2 · 255 · 64 still fits. Linear layers
-stay float: they take a thousandth of the multiply-adds and, quantised, made most of the error. Last, the
-mean error that is left on the calibration patches is taken out of the last bias.
+NAME.int8.onnx (QDQ) is for ONNX Runtime, NAME.int8.xml with .bin for OpenVINO. One recipe for both. Activations are unsigned 8 bit, one range a tensor, from the least to the
+largest value seen in calibration. Weights are signed, one scale a channel, and use half of the 8
+bits: AVX2 without VNNI adds two u8 · s8 products in 16 bits and saturates, 2 · 255 · 64 still fits.
+Linear layers stay float: they take a thousandth of the multiply-adds and, quantised, made most of
+the error. Last, the mean error that is left on the calibration patches is taken out of the last
+bias.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import copy
 import io
 import logging
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,9 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
-from export.progress import say, track
+from export.progress import track
 from export.samples import Samples
+from nigroedge.engine import resolve_threads
 from nigroedge.engine.openvino import import_openvino
 
 Patches = npt.NDArray[np.float32]
@@ -75,7 +76,7 @@ def quantize(model: Path, samples: Samples) -> list[Path]:
     return list(paths.values())
 
 
-# ---- ONNX Runtime ------------------------------------------------------------------------------------
+# ---- ONNX Runtime --------------------------------------------------------------------------------
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -115,8 +116,10 @@ def _write_qdq(model: onnx.ModelProto, path: Path, patches: Patches, wanted: Arr
 
 def _run_onnx(model: onnx.ModelProto, patches: Patches) -> Array:
     """Run (n, X, Y, Z) patches one by one → (n,) SBR."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = resolve_threads(None)
     session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     return np.array([session.run(None, {"patch": p[None, None]})[0].item() for p in patches])
 
@@ -128,14 +131,17 @@ def _shift_last_bias(model: onnx.ModelProto, shift: float) -> None:
     bias.CopyFrom(numpy_helper.from_array(shifted, name))
 
 
-# ---- OpenVINO -----------------------------------------------------------------------------------------
+# ---- OpenVINO ------------------------------------------------------------------------------------
 
 
 def _write_ir(model: onnx.ModelProto, path: Path, patches: Patches, wanted: Array) -> None:
     openvino = import_openvino()
-    # convert_model folds the shapes of the biases; from read_model nncf would find no bias to correct.
+    # convert_model folds the shapes of the biases; from read_model nncf would find no bias to
+    # correct.
     quantized = _quantize_with_nncf(openvino.convert_model(_without_metadata(model)), patches)
-    _shift_last_constant(openvino, quantized, (wanted - _run_ir(openvino, quantized, patches)).mean())
+    _shift_last_constant(
+        openvino, quantized, (wanted - _run_ir(openvino, quantized, patches)).mean()
+    )
     for entry in model.metadata_props:
         section, name = entry.key.split(".", 1)
         quantized.set_rt_info(entry.value, [section, name])
@@ -150,7 +156,7 @@ def _without_metadata(model: onnx.ModelProto) -> io.BytesIO:
 
 
 def _quantize_with_nncf(float_model: Any, patches: Patches) -> Any:
-    import nncf  # not above: it imports OpenVINO, whose telemetry import_openvino() has blocked by now
+    import nncf  # not at the top: it imports OpenVINO, whose telemetry is blocked only by now
 
     nncf.set_log_level(logging.WARNING)
     with contextlib.redirect_stdout(sys.stderr):  # its own bars
@@ -169,7 +175,7 @@ def _quantize_with_nncf(float_model: Any, patches: Patches) -> Any:
 
 def _run_ir(openvino: Any, model: Any, patches: Patches) -> Array:
     """Run (n, X, Y, Z) patches one by one → (n,) SBR."""
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": available_threads()}
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": resolve_threads(None)}
     run = openvino.compile_model(model, "CPU", settings)
     return np.array([run(patch[None, None])[0].item() for patch in patches])
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Patches to calibrate a quantisation with, or to check a model on: simulated, or listed in a table.
+"""Patches to calibrate a quantisation with, or to check a model on: simulated, or from a table.
 
-Every patch is cropped and normalised by nigroedge's own preprocessing, as the model file says, so that
-what the networks see here is what they see in use.
+Every patch is cropped and normalised by nigroedge's own preprocessing, as the model file says, so
+that what the networks see here is what they see in use.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
@@ -20,13 +21,13 @@ import numpy.typing as npt
 from nigroedge.errors import FormatError
 from nigroedge.io import load_volume
 from nigroedge.model import ModelSpec
-from nigroedge.phantom import SIDES, Side, draw_subject, patch_grid, render
+from nigroedge.phantom import SIDES, SLAB_SPACING_MM, Side, draw_subject, patch_grid, render
 from nigroedge.preprocess import prepare_patch
 
 Purpose = Literal["train", "calibrate", "check"]
 
-#: First subject of each purpose. No subject serves two purposes: a model is never checked on a person
-#: that it has learned from or been calibrated with.
+#: First subject of each purpose. No subject serves two purposes: a model is never checked on a
+#: person that it has learned from or been calibrated with.
 _FIRST_SUBJECT: dict[Purpose, int] = {"train": 0, "calibrate": 1 << 30, "check": 2 << 30}
 #: Subjects that one --seed has for itself.
 SUBJECTS_PER_SEED = 1 << 16
@@ -42,6 +43,11 @@ def subject_seed(purpose: Purpose, seed: int, index: int) -> int:
             f"0…{SUBJECTS_PER_SEED - 1}, got seed {seed} and subject {index}"
         )
     return _FIRST_SUBJECT[purpose] + seed * SUBJECTS_PER_SEED + index
+
+
+#: Axis of the simulated slab along each direction, and voxels to render beyond the patch.
+_SLAB_AXIS = {"L": 0, "R": 0, "P": 1, "A": 1, "S": 2, "I": 2}
+_MARGIN = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,15 +107,25 @@ Row = tuple[npt.NDArray[np.float32], float]
 
 
 def _simulated(spec: ModelSpec, purpose: Purpose, seed: int) -> Iterator[Row]:
+    shape = _window_shape(spec)
     for index in count():
         subject = draw_subject(subject_seed(purpose, seed, index))
         for side in _served(spec):
             state = subject.left if side == "left" else subject.right
-            volume = render(subject, *patch_grid(subject, side))
-            patch = prepare_patch(
-                volume, state.centroid_mm, spec.grid_for(side), spec.normalize
-            )
+            volume = render(subject, *patch_grid(subject, side, shape))
+            patch = prepare_patch(volume, state.centroid_mm, spec.grid_for(side), spec.normalize)
             yield patch.values, state.sbr
+
+
+def _window_shape(spec: ModelSpec) -> tuple[int, int, int]:
+    """Give the voxels of the simulated slab, along its axes, that hold a patch and some more."""
+    grid = spec.grid
+    extent_mm = {
+        _SLAB_AXIS[letter]: n * spacing
+        for letter, n, spacing in zip(grid.axes, grid.shape, grid.spacing_mm, strict=True)
+    }
+    x, y, z = (math.ceil(extent_mm[i] / SLAB_SPACING_MM[i]) + _MARGIN for i in range(3))
+    return x, y, z
 
 
 def _row(spec: ModelSpec, table: Path, row: dict[str, str]) -> Row:
@@ -123,7 +139,7 @@ def _row(spec: ModelSpec, table: Path, row: dict[str, str]) -> Row:
     return patch.values, sbr
 
 
-def _served(spec: ModelSpec) -> Iterable[Side]:
+def _served(spec: ModelSpec) -> list[Side]:
     return [side for side in SIDES if spec.side in (side, "both")]
 
 

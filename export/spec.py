@@ -15,7 +15,7 @@ _REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def method_spec(card: ModelCard) -> ModelSpec:
-    """Give the spec of this project's own models: one network for both sides, the right one mirrored.
+    """Give the spec of this project's models: one network for both sides, the right one mirrored.
 
     The self-test value is a placeholder: `export.to_onnx.write_model` fills it in.
     """
@@ -52,7 +52,7 @@ def make_card(
 
 
 def git_revision() -> str:
-    """Give the commit that this code was run from, with '-dirty' if tracked files differ from it."""
+    """Give the commit that this code was run from, '-dirty' if tracked files differ from it."""
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         done = subprocess.run(command, cwd=_REPOSITORY, capture_output=True, text=True, check=True)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write a torch network as a model file: one plain ONNX file that says how to preprocess and tests itself.
+"""Write a torch network as a model file: plain ONNX that says how to preprocess and tests itself.
 
-The nodes are written straight from the list of modules with onnx.helper. torch.onnx.export would need
-onnxscript on top of torch, and names, orders and folds as its version pleases; the networks here are
-chains of seven operations, so that writing them takes fewer lines than undoing the exporter's choices,
-and the same weights give the same bytes.
+The nodes are written straight from the list of modules with onnx.helper. torch.onnx.export would
+need onnxscript on top of torch, and names, orders and folds as its version pleases; the networks
+here are chains of seven operations, so that writing them takes fewer lines than undoing the
+exporter's choices, and the same weights give the same bytes.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def write_model(path: Path, network: nn.Sequential, spec: ModelSpec) -> ModelSpe
 def selftest_sbr(network: nn.Sequential, spec: ModelSpec) -> float:
     """Give the network's output for the self-test patch, in SBR.
 
-    Evaluated in float64 and rounded to float32 once, so that the value belongs to the weights and not
-    to the order in which this machine's torch adds.
+    Evaluated in float64 and rounded to float32 once, so that the value belongs to the weights and
+    not to the order in which this machine's torch adds.
     """
     patch = torch.from_numpy(selftest_patch(spec.grid.shape, spec.normalize))[None, None]
     wide = copy_as_float64(network)
@@ -92,7 +92,7 @@ class _Graph:
 
     def weights(self, layer: nn.Conv3d | nn.Linear) -> tuple[str, str]:
         names = (f"weight_{len(self.nodes)}", f"bias_{len(self.nodes)}")
-        for name, values in zip(names, (layer.weight, layer.bias), strict=True):
+        for name, values in zip(names, layer.parameters(recurse=False), strict=True):
             array = np.ascontiguousarray(values.detach().numpy().astype("<f4"))
             self.initialisers.append(numpy_helper.from_array(array, name))
         return names

@@ -2,8 +2,8 @@
 """Train a regressor on simulated participants and write it as a model file.
 
 Mean squared error, Adam, participants split once so that nobody is on two sides of it. Every random
-choice of an epoch is drawn from (seed, epoch), so that no generator has a state to save: a run that was
-cut off and resumed gives the same weights, bit for bit, as one that was not. The epoch of least
+choice of an epoch is drawn from (seed, epoch), so that no generator has a state to save: a run that
+was cut off and resumed gives the same weights, bit for bit, as one that was not. The epoch of least
 validation error is the one written.
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -33,7 +32,8 @@ from nigroedge.errors import InputError
 
 Floats = npt.NDArray[np.float64]
 
-#: Patches that are run at once where nothing is learned; bounds memory, does not change the numbers.
+#: Patches that are run at once where nothing is learned; bounds memory, does not change the
+#: numbers.
 EVALUATION_BATCH = 32
 #: Farthest that training moves a centroid along an axis, mm: about the room that a window leaves.
 LARGEST_SHIFT_MM = 2.4
@@ -103,20 +103,40 @@ def train(config: TrainConfig, run: Path, *, cache: Path, resume: bool = False) 
         If there are too few participants to split, the run exists and is not to be resumed, or it
         was begun with another config.
     """
-    split = split_rows(config.participants, config.seed)
+    split_rows(config.participants, config.seed)  # refuses before anything is made
     _open_run(config, run, resume=resume)
-    torch.set_num_threads(config.threads)
-    cohort = CohortConfig(config.participants, config.seed, config.reader_jitter_mm)
-    windows = load_windows(cohort, cache, workers=config.threads)
-    training = _Training(config, windows, split)
-    if resume and (run / "checkpoint.pt").exists():
-        training.load(run / "checkpoint.pt")
+    training = _begin(config, run, cache)
     total, done = (n * training.steps_per_epoch for n in (config.epochs, training.epochs_done))
     with bar("training", total=total, done=done) as shown:
         while training.epochs_done < config.epochs:
             say(_line(training.run_epoch(shown), config.epochs))
             training.save(run)
-    return training.finish(run)
+    return training.write(run / f"{run.name}.onnx", name=run.name)
+
+
+def write_best(run: Path, output: Path, *, cache: Path) -> Path:
+    """Write the best epoch of a run so far as a model file.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no run, or no epoch of it is done.
+    """
+    if not (run / "checkpoint.pt").exists():
+        raise InputError(f"expected the folder of a run with at least one epoch done, got {run}")
+    config = TrainConfig(**json.loads((run / "config.json").read_text()))
+    return _begin(config, run, cache).write(output, name=run.name)
+
+
+def _begin(config: TrainConfig, run: Path, cache: Path) -> _Training:
+    """Set a run up, where its checkpoint left it if there is one."""
+    torch.set_num_threads(config.threads)
+    cohort = CohortConfig(config.participants, config.seed, config.reader_jitter_mm)
+    windows = load_windows(cohort, cache, workers=config.threads)
+    training = _Training(config, windows, split_rows(config.participants, config.seed))
+    if (run / "checkpoint.pt").exists():
+        training.load(run / "checkpoint.pt")
+    return training
 
 
 def _open_run(config: TrainConfig, run: Path, *, resume: bool) -> None:
@@ -141,7 +161,7 @@ def _write(file: Path, text: str) -> None:
     """Write a file whole or not at all."""
     partial = file.with_name(f"{file.name}.partial")
     partial.write_text(text)
-    os.replace(partial, file)
+    partial.replace(file)
 
 
 def _line(entry: dict[str, float], epochs: int) -> str:
@@ -157,13 +177,20 @@ class _Training:
 
     def __init__(self, config: TrainConfig, windows: Windows, split: Split) -> None:
         self._config, self._windows, self._split = config, windows, split
-        self._spec = method_spec(make_card(name="", licence="", training_data="", limits=LIMITS))
+        self._spec = method_spec(
+            make_card(
+                name=config.preset,
+                licence="Apache-2.0",
+                training_data=_training_data(config, split),
+                limits=LIMITS,
+            )
+        )
         measured = windows.sbr[split.train]
         self._mean, self._sd = float(measured.mean()), float(measured.std())
         network = build(config.preset, self._spec.grid.shape)
         he_initialise(network, seed=config.seed)
         # Channels innermost is what the CPU's convolutions work in: 18 ms a patch against 29.
-        self._network = network.to(memory_format=torch.channels_last_3d)
+        self._network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self._optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
         self._best = copy.deepcopy(network.state_dict())
         self._history: list[dict[str, float]] = []
@@ -208,7 +235,7 @@ class _Training:
         }
         partial = run / "checkpoint.pt.partial"
         torch.save(state, partial)
-        os.replace(partial, run / "checkpoint.pt")
+        partial.replace(run / "checkpoint.pt")
         _write(run / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in self._history))
 
     def load(self, checkpoint: Path) -> None:
@@ -218,19 +245,12 @@ class _Training:
         self._optimiser.load_state_dict(state["optimiser"])
         self._best, self._history = state["best"], state["history"]
 
-    def finish(self, run: Path) -> Path:
+    def write(self, path: Path, *, name: str) -> Path:
         """Score the best epoch on the test rows and write it as a model file."""
         self._network.load_state_dict(self._best)
-        network = copy.deepcopy(self._network).to(memory_format=torch.contiguous_format)
+        card = replace(self._spec.card, name=name, metrics=self._metrics())
+        network = copy.deepcopy(self._network)
         fold_scale(network, scale=self._sd, offset=self._mean)
-        path = run / f"{run.name}.onnx"
-        card = make_card(
-            name=run.name,
-            licence="Apache-2.0",
-            training_data=self._training_data(),
-            limits=LIMITS,
-            metrics=self._metrics(),
-        )
         write_model(path, network, replace(self._spec, card=card))
         return path
 
@@ -254,9 +274,9 @@ class _Training:
         target = torch.from_numpy((self._windows.sbr[rows] - self._mean) / self._sd).float()
         loss = (self._network(_tensor(patches))[:, 0] - target).square().mean()
         self._optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self._optimiser.step()
-        return loss.item() * len(rows)
+        return float(loss) * len(rows)
 
     def _patches(self, rows: Rows) -> npt.NDArray[np.float32]:
         return self._windows.patches(rows, self._spec, np.zeros((len(rows), 3)))
@@ -270,14 +290,6 @@ class _Training:
         ]
         return torch.cat(parts).double().numpy() * self._sd + self._mean
 
-    def _training_data(self) -> str:
-        config = self._config
-        return (
-            f"{len(self._split.train) // 2} simulated participants, both sides "
-            f"({config.epochs} epochs, batch {config.batch}, Adam {config.learning_rate:g}, "
-            f"seed {config.seed}); validated on {len(self._split.validation) // 2} others"
-        )
-
     def _metrics(self) -> dict[str, Any]:
         """Give the scores of the card: test rows, with the baselines beside them."""
         test = self._split.test
@@ -287,7 +299,16 @@ class _Training:
             name: {key: round(value, 4) for key, value in row.items()}
             for name, row in table.items()
         }
-        return {"data": f"{len(test) // 2} simulated participants held out, both sides", **rounded}
+        data = f"{len(test) // 2} simulated participants held out, both sides"
+        return {"data": data, "epochs": self.epochs_done, **rounded}
+
+
+def _training_data(config: TrainConfig, split: Split) -> str:
+    return (
+        f"{len(split.train) // 2} simulated participants, both sides (batch {config.batch}, "
+        f"Adam {config.learning_rate:g}, seed {config.seed}); the epoch was chosen on "
+        f"{len(split.validation) // 2} others"
+    )
 
 
 def _tensor(patches: npt.NDArray[np.float32]) -> torch.Tensor:

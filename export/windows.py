@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A cohort of simulated participants, kept on disk as windows of the scan around each nigra.
 
-A window is larger than a patch, so that training can move the centroid about and crop with nigroedge's
-own preprocessing each time. Rendering costs far more than reading: a cohort is rendered once, and the
-folder's name holds a digest of the generator's source and of everything else that the windows depend on.
+A window is larger than a patch, so that training can move the centroid about and crop with
+nigroedge's own preprocessing each time. Rendering costs far more than reading: a cohort is rendered
+once, and the folder's name holds a digest of the generator's source and of everything else that the
+windows depend on.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def _digest(config: CohortConfig) -> str:
 
 
 def _render_cohort(config: CohortConfig, folder: Path, workers: int) -> None:
-    """Render into a folder beside, and rename it when whole, so that no cut-off cohort is ever read."""
+    """Render into a folder beside, renamed when whole, so that no cut-off cohort is read."""
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -134,7 +135,8 @@ def _render_cohort(config: CohortConfig, folder: Path, workers: int) -> None:
     shape = (2 * config.participants, *WINDOW_SHAPE)
     voxels = np.lib.format.open_memmap(partial / "voxels.npy", "w+", np.int16, shape)
     rows: list[dict[str, npt.ArrayLike]] = []
-    # spawn: torch's threads are running by now, and a forked child may wait for one that is not there.
+    # spawn: torch's threads are running by now, and a forked child may wait for one that is not
+    # there.
     with get_context("spawn").Pool(workers) as pool:
         done = pool.imap(_participant, jobs, chunksize=4)
         for both in track(done, "rendering participants", total=len(jobs)):
