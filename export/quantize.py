@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make the INT8 siblings of a float model file.
 
-NAME.int8.onnx (QDQ) is for ONNX Runtime, NAME.int8.xml with .bin for OpenVINO. One recipe for both. Activations are unsigned 8 bit, one range a tensor, from the least to the
+NAME.int8.onnx (QDQ) is for ONNX Runtime, NAME.int8.xml with .bin for OpenVINO. One recipe for both.
+Activations are unsigned 8 bit, one range a tensor, from the least to the
 largest value seen in calibration. Weights are signed, one scale a channel, and use half of the 8
 bits: AVX2 without VNNI adds two u8 · s8 products in 16 bits and saturates, 2 · 255 · 64 still fits.
 Linear layers stay float: they take a thousandth of the multiply-adds and, quantised, made most of

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deal a cohort's participants out to training, validation and test; score what needs no network."""
+"""Deal a cohort's participants out to training, validation and test, and score the baselines."""
 
 from __future__ import annotations
 
