@@ -158,6 +158,7 @@ def _without_metadata(model: onnx.ModelProto) -> io.BytesIO:
 
 def _quantize_with_nncf(float_model: Any, patches: Patches) -> Any:
     import nncf  # not at the top: it imports OpenVINO, whose telemetry is blocked only by now
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     nncf.set_log_level(logging.WARNING)
     with contextlib.redirect_stdout(sys.stderr):  # its own bars
@@ -169,7 +170,9 @@ def _quantize_with_nncf(float_model: Any, patches: Patches) -> Any:
             fast_bias_correction=False,
             ignored_scope=nncf.IgnoredScope(types=[FLOAT_OPERATIONS["openvino"]]),
             advanced_parameters=nncf.AdvancedQuantizationParameters(
-                overflow_fix=nncf.OverflowFix.ENABLE
+                overflow_fix=nncf.OverflowFix.ENABLE,
+                # Its default is the mean of the patches' maxima, which cuts every second one off.
+                activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
             ),
         )
 
