@@ -44,7 +44,7 @@ wheel: $(VENV)/.base
 sanitize:
 	cmake -S csrc -B build/sanitize -DCMAKE_BUILD_TYPE=Debug -DNIGROEDGE_TESTS=ON -DNIGROEDGE_SANITIZE=address,undefined
 	cmake --build build/sanitize --parallel 2
-	ctest --test-dir build/sanitize --output-on-failure
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ctest --test-dir build/sanitize --output-on-failure
 
 test-arm:
 	cmake -S csrc -B build/arm -DNIGROEDGE_TESTS=ON -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \
@@ -52,6 +52,14 @@ test-arm:
 	  -DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64
 	cmake --build build/arm --parallel 2
 	ctest --test-dir build/arm --output-on-failure
+
+fuzz: $(VENV)/.test
+	cmake -S csrc -B build/fuzz -DNIGROEDGE_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++
+	cmake --build build/fuzz --parallel 2 --target onnx_reader_fuzz
+	$(BIN)/python -m tests.fuzz.make_corpus build/fuzz/seeds
+	mkdir -p build/fuzz/corpus
+	build/fuzz/fuzz/onnx_reader_fuzz -max_total_time=$(FUZZ_SECONDS) -malloc_limit_mb=160 -rss_limit_mb=512 \
+	  -max_len=4096 -artifact_prefix=build/fuzz/ build/fuzz/corpus build/fuzz/seeds
 
 clean:
 	rm -rf build dist *.egg-info nigroedge/_core*.so

@@ -270,11 +270,15 @@ def _expose(canvas: Canvas, noise: list[Floats] | None) -> Floats:
 def patch_grid(
     subject: Subject, side: Side, shape: tuple[int, int, int] = (60, 60, 26)
 ) -> tuple[Matrix, tuple[int, int, int]]:
-    """Give affine and shape of the part of the slab around one side's centroid."""
+    """Give affine and shape of the part of the slab around one side's centroid.
+
+    The voxels are the slab's; near its ends the grid goes on beyond them, so that the centroid lies
+    in the middle always.
+    """
     state = subject.left if side == "left" else subject.right
     to_index = np.asarray(np.linalg.inv(subject.slab_affine), np.float64)
     centre = np.rint(apply(to_index, state.centroid_mm))
-    corner = np.clip(centre - np.array(shape) // 2, 0, np.array(SLAB_SHAPE) - np.array(shape))
+    corner = centre - np.array(shape) // 2
     return affine_of(subject.slab_affine[:3, :3], apply(subject.slab_affine, corner)), shape
 
 
