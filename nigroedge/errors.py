@@ -5,12 +5,13 @@
     ├── InputError                  what was given cannot be used
     │   ├── FormatError             a file is not what it claims to be
     │   ├── GeometryError           the voxels are not where a patch needs them, or nobody can tell
-    │   └── DegeneratePatchError    the patch holds nothing to normalise, or values that are not numbers
+    │   └── DegeneratePatchError    constant, not finite, or with no mean to divide by
     ├── ModelError                  a model file breaks the contract, or its self-test
     ├── MissingDependencyError      an optional package is needed; the message has the pip line
     └── InternalError               our own bug
 
-A message says what was expected, what came, and where; it never holds a patient's name or identifier.
+A message says what was expected, what came, and where;
+it never holds a patient's name or identifier.
 """
 
 

@@ -25,8 +25,8 @@ class PatchGrid:
     spacing_mm : (float, float, float)
         Distance of neighbouring voxels along each patch axis, in millimetres.
     axes : str
-        Where each axis grows to, in the patient's directions: 'ALI' says axis 0 to anterior, axis 1 to
-        left, axis 2 to inferior.
+        Where each axis grows to, in the patient's directions: 'ALI' says axis 0 to anterior, axis 1
+        to left, axis 2 to inferior.
 
     Raises
     ------

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Voxels and where they are.
 
-A Volume holds the voxels as they are stored, of any numeric type and any strides, and never copies
-them; what a voxel is worth and where it lies are said beside it. Left and right are the patient's and
-come from the affine alone.
+A Volume holds the voxels as they are stored, of any numeric type and any strides, and never
+copies them; what a voxel is worth and where it lies are said beside it. Left and right are the
+patient's and come from the affine alone.
 """
 
 from __future__ import annotations
@@ -99,6 +99,6 @@ def _checked_affine(affine: npt.ArrayLike) -> npt.NDArray[np.float64]:
         raise GeometryError(f"expected the affine's last row to be 0 0 0 1, got {matrix[3]}")
     lengths = np.linalg.norm(matrix[:3, :3], axis=0)
     if lengths.min() == 0 or abs(np.linalg.det(matrix[:3, :3] / lengths)) < 1e-3:
-        raise GeometryError("expected an invertible affine, got one that maps the volume to a plane")
+        raise GeometryError("expected an invertible affine, got one that flattens the volume")
     matrix.setflags(write=False)
     return matrix

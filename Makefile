@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything a newcomer runs. `make demo` and `make test` set up .venv by themselves.
+#
+#   make demo       build, and run a simulated patient through the bundled model
+#   make test       everything that tests need, then all tests
+#   make lint       ruff, mypy, clang-format, and a build with warnings as errors
+#   make bench      timings beside other software (docs/benchmarks.md)
+#   make wheel      dist/*.whl
+#   make sanitize   the C++ tests under address and undefined-behaviour sanitizers
+#   make test-arm   the C++ tests on emulated 64-bit Arm (g++-aarch64-linux-gnu, qemu-user)
+#   make fuzz       FUZZ_SECONDS (600) of libFuzzer on the model-file reader (clang)
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+FUZZ_SECONDS ?= 600
+CXX_SOURCES := $(shell find csrc tests/cpp tests/fuzz -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name CMakeLists.txt)
+
+.PHONY: demo test lint bench wheel sanitize test-arm fuzz clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.demo
+	$(BIN)/nigroedge demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(filter-out %.txt,$(CXX_SOURCES))
+	cmake -S csrc -B build/lint -DNIGROEDGE_WERROR=ON -DNIGROEDGE_TESTS=ON -DCMAKE_BUILD_TYPE=Debug \
+	  -DPython_EXECUTABLE=$(abspath $(BIN)/python) -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir)
+	cmake --build build/lint --parallel 2
+
+bench: $(VENV)/.bench
+	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE \
+	  $(BIN)/python -m pytest bench --benchmark-enable --benchmark-only -p no:xdist $(BENCH_ARGS)
+
+wheel: $(VENV)/.base
+	$(BIN)/pip wheel --no-deps -w dist .
+
+sanitize:
+	cmake -S csrc -B build/sanitize -DCMAKE_BUILD_TYPE=Debug -DNIGROEDGE_TESTS=ON -DNIGROEDGE_SANITIZE=address,undefined
+	cmake --build build/sanitize --parallel 2
+	ctest --test-dir build/sanitize --output-on-failure
+
+test-arm:
+	cmake -S csrc -B build/arm -DNIGROEDGE_TESTS=ON -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \
+	  -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_EXE_LINKER_FLAGS=-static \
+	  -DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64
+	cmake --build build/arm --parallel 2
+	ctest --test-dir build/arm --output-on-failure
+
+clean:
+	rm -rf build dist *.egg-info nigroedge/_core*.so
+
+$(VENV)/.base:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nigroedge needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# Each stage installs the package itself again when its sources or metadata change.
+$(VENV)/.demo: $(VENV)/.base pyproject.toml setup.py $(CXX_SOURCES)
+	$(BIN)/pip install -q -e '.[onnx]'
+	touch $@
+
+$(VENV)/.test: $(VENV)/.base pyproject.toml setup.py $(CXX_SOURCES)
+	$(BIN)/pip install -q -e '.[test]'
+	touch $@ $(VENV)/.demo
+
+$(VENV)/.bench: $(VENV)/.test
+	$(BIN)/pip install -q -e '.[bench]'
+	touch $@

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules that a machine can check: who may know whom, and what a file must say."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import nigroedge
+from tests.conftest import ROOT
+
+OPTIONAL = {
+    *("torch", "onnx", "onnxruntime", "openvino", "nncf", "pydicom", "highdicom", "scipy"),
+    *("matplotlib", "isal", "tqdm"),
+}
+RUNTIME = {"numpy", "nibabel", "nigroedge"}
+
+#: Which folders of csrc a file of each folder may include from: kernels ← core ← faces.
+INCLUDES = {
+    "kernels": {"kernels"},
+    "core": {"core", "kernels"},
+    "include": set(),
+    "bindings.cpp": {"core"},
+    "capi.cpp": {"core", "include"},
+}
+#: An instruction-set file may include its contract, its own templates and intrinsics: nothing that
+#: could hand an inline function compiled for a new CPU to an old one.
+ISA_FILE = re.compile(r"(avx2|avx512|neon)")
+ISA_INCLUDES = re.compile(r'"(kernels/)?\w+\.(h|inc)"|<(cstddef|cstdint|immintrin\.h|arm_neon\.h)>')
+
+
+def python_files(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def cpp_files() -> list[Path]:
+    return [p for p in sorted((ROOT / "csrc").rglob("*")) if p.suffix in {".cpp", ".h", ".inc"}]
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imported(nodes: list[ast.stmt] | list[ast.AST]) -> set[str]:
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def test_importing_nigroedge_pulls_in_no_optional_dependency():
+    code = "import sys, nigroedge, nigroedge.cli; print(*sys.modules)"
+    loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
+
+    assert set() == loaded & OPTIONAL
+
+
+@pytest.mark.parametrize("path", python_files("nigroedge"), ids=relative)
+def test_runtime_imports_at_the_top_only_what_every_user_has(path):
+    tree = ast.parse(path.read_text())
+    at_top = imported(tree.body) - set(sys.stdlib_module_names)
+    anywhere = imported(list(ast.walk(tree))) - set(sys.stdlib_module_names)
+
+    assert at_top <= RUNTIME
+    assert anywhere <= RUNTIME | OPTIONAL
+    assert not anywhere & {"torch", "nncf", "onnx", "export", "tests", "bench"}
+
+
+@pytest.mark.parametrize("path", python_files("nigroedge"), ids=relative)
+def test_only_the_command_line_prints_or_exits(path):
+    if path.name == "cli.py":
+        return
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    names = {ast.unparse(call.func) for call in calls}
+
+    assert set() == names & {"print", "exit", "sys.exit", "os._exit", "input"}
+
+
+@pytest.mark.parametrize("path", cpp_files(), ids=relative)
+def test_includes_point_one_way(path):
+    layer = path.relative_to(ROOT / "csrc").parts[0]
+    layers = set(INCLUDES)
+    for target in re.findall(r'#include "([^"]+)"', path.read_text()):
+        folder = target.split("/")[0] if "/" in target else layer
+        assert folder in INCLUDES[layer] or folder not in layers, f"{path} includes {target}"
+
+
+@pytest.mark.parametrize("path", [p for p in cpp_files() if ISA_FILE.search(p.stem)], ids=relative)
+def test_instruction_set_files_are_quarantined(path):
+    included = re.findall(r"#include (\S+)", path.read_text())
+
+    assert [] == [target for target in included if not ISA_INCLUDES.fullmatch(target)]
+
+
+@pytest.mark.parametrize("path", cpp_files(), ids=relative)
+def test_the_library_neither_prints_nor_ends_the_program(path):
+    text = re.sub(r"//.*", "", path.read_text())
+
+    assert not re.search(r"\b(printf|std::cout|std::cerr|abort|exit|std::terminate)\b\s*[(<]", text)
+
+
+@pytest.mark.parametrize(
+    "path", python_files("nigroedge", "export", "tests", "bench") + cpp_files(), ids=relative
+)
+def test_a_file_opens_with_what_it_is(path):
+    text = path.read_text()
+
+    assert "SPDX-License-Identifier: Apache-2.0" in text[:2000]
+    if path.suffix == ".py":
+        assert ast.get_docstring(ast.parse(text))
+    else:
+        assert text.startswith(("//", "/*"))
+
+
+def test_the_version_is_said_once_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    cmake = (ROOT / "csrc/CMakeLists.txt").read_text()
+
+    assert project["version"] == nigroedge.__version__
+    assert f"project(nigroedge VERSION {project['version']} " in cmake
