@@ -6,9 +6,20 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
+#include "core/crop.h"
 #include "core/error.h"
+#include "core/network.h"
+#include "core/normalize.h"
+#include "core/onnx_reader.h"
 #include "kernels/dispatch.h"
 
 namespace py = pybind11;
@@ -43,6 +54,120 @@ void translate(std::exception_ptr thrown) {
 
 // --------------------------------------------------------------------------------- preprocessing
 
+using Patch = py::array_t<float, py::array::c_style>;
+using Affine = py::array_t<double, py::array::c_style>;
+
+constexpr char kOtherOrder = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '>' : '<';
+
+struct NumpyType {
+    char kind;
+    py::ssize_t size;
+    nigro::kernels::Stored type;
+};
+constexpr NumpyType kNumpyTypes[] = {
+    {'u', 1, nigro::kernels::Stored::u8},  {'i', 1, nigro::kernels::Stored::i8},
+    {'u', 2, nigro::kernels::Stored::u16}, {'i', 2, nigro::kernels::Stored::i16},
+    {'u', 4, nigro::kernels::Stored::u32}, {'i', 4, nigro::kernels::Stored::i32},
+    {'f', 4, nigro::kernels::Stored::f32}, {'f', 8, nigro::kernels::Stored::f64},
+};
+
+nigro::kernels::Stored stored_type(const py::dtype& dtype) {
+    for (const NumpyType& known : kNumpyTypes)
+        if (known.kind == dtype.kind() && known.size == dtype.itemsize()) return known.type;
+    throw py::type_error(
+        "expected voxels of 8, 16 or 32 bit integers or 32 or 64 bit floats, got " +
+        py::str(dtype).cast<std::string>());
+}
+
+nigro::VolumeView view_of(const py::array& voxels, const Affine& affine, double slope,
+                          double intercept) {
+    if (voxels.ndim() != 3)
+        throw py::type_error("expected voxels of 3 dimensions, got " +
+                             std::to_string(voxels.ndim()));
+    if (affine.ndim() != 2 || affine.shape(0) != 4 || affine.shape(1) != 4)
+        throw py::type_error("expected an affine of shape (4, 4)");
+    const py::dtype dtype = voxels.dtype();
+    nigro::VolumeView view{static_cast<const unsigned char*>(voxels.data()),
+                           stored_type(dtype),
+                           dtype.byteorder() == kOtherOrder,
+                           {},
+                           {},
+                           {},
+                           slope,
+                           intercept};
+    for (int axis = 0; axis < 3; ++axis) {
+        const auto i = static_cast<std::size_t>(axis);
+        view.shape[i] = static_cast<std::size_t>(voxels.shape(axis));
+        view.strides[i] = voxels.strides(axis);
+        for (int column = 0; column < 4; ++column)
+            view.affine[i][static_cast<std::size_t>(column)] = affine.at(axis, column);
+    }
+    return view;
+}
+
+nigro::PatchGrid grid_of(const std::array<std::size_t, 3>& shape,
+                         const std::array<double, 3>& spacing_mm, std::string_view axes) {
+    if (axes.size() != 3)
+        throw nigro::BadArgument("expected three axes such as 'ALI', got '" + std::string(axes) +
+                                 "'");
+    return {shape, spacing_mm, {axes[0], axes[1], axes[2]}};
+}
+
+Patch new_patch(const std::array<std::size_t, 3>& shape) {
+    return Patch(std::vector<py::ssize_t>(shape.begin(), shape.end()));
+}
+
+py::tuple crop_patch(const py::array& voxels, const Affine& affine, double slope, double intercept,
+                     const nigro::Point& centre_mm, const std::array<std::size_t, 3>& shape,
+                     const std::array<double, 3>& spacing_mm, std::string_view axes) {
+    const auto& kernels = nigro::kernels::active();
+    const nigro::VolumeView volume = view_of(voxels, affine, slope, intercept);
+    const nigro::PatchGrid grid = grid_of(shape, spacing_mm, axes);
+    Patch patch = new_patch(shape);
+    float* const values = patch.mutable_data();
+    double coverage = 0;
+    {
+        py::gil_scoped_release unlock;
+        coverage = nigro::crop(kernels, volume, grid, centre_mm, values);
+    }
+    return py::make_tuple(std::move(patch), coverage);
+}
+
+py::tuple prepare_patch(const py::array& voxels, const Affine& affine, double slope,
+                        double intercept, const nigro::Point& centre_mm,
+                        const std::array<std::size_t, 3>& shape,
+                        const std::array<double, 3>& spacing_mm, std::string_view axes,
+                        std::string_view method) {
+    const auto& kernels = nigro::kernels::active();
+    const nigro::VolumeView volume = view_of(voxels, affine, slope, intercept);
+    const nigro::PatchGrid grid = grid_of(shape, spacing_mm, axes);
+    const nigro::Normalization normalization = nigro::normalization(method);
+    Patch patch = new_patch(shape);
+    float* const values = patch.mutable_data();
+    const auto n = static_cast<std::size_t>(patch.size());
+    double coverage = 0;
+    {
+        py::gil_scoped_release unlock;
+        coverage = nigro::crop(kernels, volume, grid, centre_mm, values);
+        nigro::normalize(kernels, normalization, values, n, values);
+    }
+    return py::make_tuple(std::move(patch), coverage);
+}
+
+Patch normalize(const Patch& patch, std::string_view method) {
+    const auto& kernels = nigro::kernels::active();
+    const nigro::Normalization normalization = nigro::normalization(method);
+    Patch normalized(std::vector<py::ssize_t>(patch.shape(), patch.shape() + patch.ndim()));
+    const float* const src = patch.data();
+    float* const dst = normalized.mutable_data();
+    const auto n = static_cast<std::size_t>(patch.size());
+    {
+        py::gil_scoped_release unlock;
+        nigro::normalize(kernels, normalization, src, n, dst);
+    }
+    return normalized;
+}
+
 std::string active_isa() { return nigro::kernels::active().name; }
 
 py::tuple available_isas() {
@@ -54,12 +179,149 @@ py::tuple available_isas() {
 
 // ------------------------------------------------------------------------------------ model file
 
+py::tuple to_tuple(const std::vector<std::int64_t>& dims) {
+    py::tuple out(dims.size());
+    for (std::size_t i = 0; i < dims.size(); ++i) out[i] = dims[i];
+    return out;
+}
+
+py::list to_list(const std::vector<nigro::OnnxValue>& values) {
+    py::list out;
+    for (const nigro::OnnxValue& value : values)
+        out.append(py::make_tuple(value.name, nigro::data_type_name(value.type),
+                                  to_tuple(value.dims), value.batch_name));
+    return out;
+}
+
+py::list to_list(const std::vector<nigro::OnnxTensor>& tensors) {
+    py::list out;
+    for (const nigro::OnnxTensor& tensor : tensors)
+        out.append(py::make_tuple(tensor.name, nigro::data_type_name(tensor.type),
+                                  to_tuple(tensor.dims), tensor.n_bytes));
+    return out;
+}
+
+py::dict count_ops(const std::vector<nigro::OnnxNode>& nodes) {
+    std::map<std::string_view, int> counts;
+    for (const nigro::OnnxNode& node : nodes) ++counts[node.op_type];
+    py::dict out;
+    for (const auto& [op_type, count] : counts) out[py::str(op_type)] = count;
+    return out;
+}
+
+nigro::OnnxModel parse_onnx(const py::bytes& content) {
+    const std::string_view view = content;  // of the caller's object, which does not change
+    const py::gil_scoped_release unlock;
+    return nigro::read_onnx(reinterpret_cast<const unsigned char*>(view.data()), view.size());
+}
+
+py::dict read_onnx(const py::bytes& content) {
+    const nigro::OnnxModel model = parse_onnx(content);
+    py::dict metadata;
+    for (const nigro::OnnxEntry& entry : model.metadata) metadata[py::str(entry.key)] = entry.value;
+    return py::dict("ir_version"_a = model.ir_version, "opset"_a = model.opset,
+                    "producer"_a = model.producer_name, "metadata"_a = metadata,
+                    "inputs"_a = to_list(model.inputs), "outputs"_a = to_list(model.outputs),
+                    "ops"_a = count_ops(model.nodes), "n_parameters"_a = model.n_parameters(),
+                    "initializers"_a = to_list(model.initializers));
+}
+
+// ---------------------------------------------------------------------------------------- engine
+
+using Patches = py::array_t<float, py::array::c_style>;
+using Floats = py::array_t<float, py::array::c_style>;
+
+const nigro::kernels::Kernels& kernels_called(const std::optional<std::string>& isa) {
+    if (!isa) return nigro::kernels::active();
+    if (const auto* found = nigro::kernels::find(*isa)) return *found;
+    throw nigro::BadArgument("expected an instruction set that runs here, got '" + *isa + "'");
+}
+
+std::unique_ptr<nigro::Network> open_network(const py::bytes& content, std::size_t threads,
+                                             const std::optional<std::string>& isa) {
+    const auto& kernels = kernels_called(isa);
+    const std::string_view view = content;  // of the caller's object, which does not change
+    const py::gil_scoped_release unlock;
+    const nigro::OnnxModel model =
+        nigro::read_onnx(reinterpret_cast<const unsigned char*>(view.data()), view.size());
+    return std::make_unique<nigro::Network>(model, threads, kernels);
+}
+
+std::string describe_shape(const std::vector<std::size_t>& shape) {
+    std::string text;
+    for (const std::size_t side : shape) text += (text.empty() ? "" : ", ") + std::to_string(side);
+    return "(" + text + ")";
+}
+
+// (n, X, Y, Z) for a network of one channel, (n, channels, X, Y, Z) for any.
+void check_patches(const nigro::Network& network, const Patches& patches) {
+    const nigro::Extent& extent = network.patch();
+    std::vector<std::size_t> expected{network.n_channels(), extent.x, extent.y, extent.z};
+    if (patches.ndim() == 4 && network.n_channels() == 1) expected.erase(expected.begin());
+    const std::vector<std::size_t> got(patches.shape(), patches.shape() + patches.ndim());
+    if (got.size() == expected.size() + 1 &&
+        std::equal(expected.begin(), expected.end(), got.begin() + 1))
+        return;
+    throw nigro::BadArgument("expected n patches of shape " + describe_shape(expected) + ", got " +
+                             describe_shape(got));
+}
+
+Floats run_network(nigro::Network& network, const Patches& patches) {
+    check_patches(network, patches);
+    Floats outputs(patches.shape(0));
+    const float* const source = patches.data();
+    float* const target = outputs.mutable_data();
+    const auto n = static_cast<std::size_t>(patches.shape(0));
+    {
+        const py::gil_scoped_release unlock;
+        network.run(source, n, target);
+    }
+    return outputs;
+}
+
+Floats features_of(nigro::Network& network, const Patches& patches) {
+    check_patches(network, patches);
+    const nigro::Extent& extent = network.feature_extent();
+    Floats maps({static_cast<std::size_t>(patches.shape(0)), network.n_features(), extent.x,
+                 extent.y, extent.z});
+    const float* const source = patches.data();
+    float* const target = maps.mutable_data();
+    const auto n = static_cast<std::size_t>(patches.shape(0));
+    {
+        const py::gil_scoped_release unlock;
+        network.features(source, n, target);
+    }
+    return maps;
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, m) {
     m.doc() = "C++ core of nigroedge; use the functions of the nigroedge package instead.";
     py::register_exception_translator(translate);
 
+    m.attr("MIN_COVERAGE") = nigro::kMinCoverage;
+    m.def("crop_patch", &crop_patch, "voxels"_a.noconvert(), "affine"_a.noconvert(), "slope"_a,
+          "intercept"_a, "centre_mm"_a, "shape"_a, "spacing_mm"_a, "axes"_a);
+    m.def("prepare_patch", &prepare_patch, "voxels"_a.noconvert(), "affine"_a.noconvert(),
+          "slope"_a, "intercept"_a, "centre_mm"_a, "shape"_a, "spacing_mm"_a, "axes"_a, "method"_a);
+    m.def("normalize", &normalize, "patch"_a.noconvert(), "method"_a);
     m.def("active_isa", &active_isa);
     m.def("available_isas", &available_isas);
+
+    m.def(
+        "read_onnx", &read_onnx, "content"_a,
+        "Check a model file held in memory and say what is in it; no weights are copied.\n\n"
+        "Returns a dict: ir_version, opset, producer, metadata (dict), inputs and outputs (lists\n"
+        "of (name, type, dims, name of the batch dimension), -1 for an open batch), ops (dict of\n"
+        "counts), n_parameters, initializers (list of (name, type, dims, n_bytes)).\n"
+        "Raises ModelError.");
+
+    py::class_<nigro::Network>(m, "Network", "The built-in engine with one network.")
+        .def(py::init(&open_network), "content"_a, py::kw_only(), "threads"_a,
+             "isa"_a = py::none())
+        .def("run", &run_network, "patches"_a.noconvert())
+        .def("features", &features_of, "patches"_a.noconvert())
+        .def_property_readonly("isa", [](const nigro::Network& network) { return network.isa(); })
+        .def_property_readonly("threads", &nigro::Network::n_threads);
 }

@@ -17,18 +17,19 @@
 
 namespace nigro {
 
-// Limits. A file beyond one of them is refused before anything of that size is allocated.
-// All are far above any network of this method (the largest preset: 25 nodes, 14 initialisers, 70
-// MB).
+// Limits. A file beyond one of them is refused before anything of that size is allocated. All are
+// far above any network of this method (the largest preset: 14 initializers, 70 MB; quantised: 60
+// nodes). Together they bound what read_onnx() allocates beside the caller's buffer by 160 MiB.
 constexpr std::size_t kMaxOnnxBytes = std::size_t{512} << 20;
-constexpr std::size_t kMaxNodes = 10000;
-constexpr std::size_t kMaxInitializers = 10000;
-constexpr std::size_t kMaxMetadata = 256;
-constexpr std::size_t kMaxValues = 256;      // inputs or outputs, of the graph or of one node
-constexpr std::size_t kMaxAttributes = 64;   // of one node
-constexpr std::size_t kMaxListItems = 4096;  // of one list attribute
+constexpr std::size_t kMaxNodes = 2048;
+constexpr std::size_t kMaxInitializers = 4096;
+constexpr std::size_t kMaxMetadata = 256;   // entries; also imports
+constexpr std::size_t kMaxValues = 64;      // inputs or outputs, of the graph or of one node
+constexpr std::size_t kMaxAttributes = 16;  // of one node
+constexpr std::size_t kMaxListItems = 256;  // of one list attribute
 constexpr std::size_t kMaxRank = 8;
 constexpr std::size_t kMaxNameBytes = 1024;
+constexpr std::size_t kMaxMetadataBytes = std::size_t{1} << 20;  // of one value
 // Tensors whose elements are varints (int32_data and the like) or scattered must be decoded;
 // weights of any size belong in raw_data, which is a view.
 constexpr std::size_t kMaxDecodedBytes = std::size_t{64} << 20;
@@ -72,7 +73,6 @@ enum class AttributeType : std::int32_t {
     kTensor = 4,
     kFloats = 6,
     kInts = 7,
-    kStrings = 8,
 };
 
 // A node's attribute: 'type' says which member holds it.
@@ -85,7 +85,6 @@ struct OnnxAttribute {
     OnnxTensor t;
     std::vector<float> floats;
     std::vector<std::int64_t> ints;
-    std::vector<std::string_view> strings;
 };
 
 struct OnnxNode {
@@ -107,6 +106,7 @@ struct OnnxValue {
     std::string_view name;
     DataType type = DataType::kFloat;
     std::vector<std::int64_t> dims;  // each 1 or more, or kAnyBatch for the first
+    std::string_view batch_name;     // dim_param of the first; may be empty
 };
 
 struct OnnxOpset {
@@ -119,7 +119,14 @@ struct OnnxEntry {
     std::string_view value;
 };
 
-// A model whose parts fit together: every node's inputs are graph inputs, initialisers or outputs
+// Elements that do not lie in the file as they are needed, decoded; OnnxTensor::data points into
+// them.
+struct OnnxDecoded {
+    std::vector<std::unique_ptr<unsigned char[]>> blocks;
+    std::size_t n_bytes = 0;
+};
+
+// A model whose parts fit together: every node's inputs are graph inputs, initializers or outputs
 // of earlier nodes; no name is defined twice; graph outputs are defined.
 struct OnnxModel {
     std::int64_t ir_version = 0;
@@ -133,13 +140,16 @@ struct OnnxModel {
     std::vector<OnnxNode> nodes;  // in topological order, as in the file
     std::vector<OnnxTensor> initializers;
 
-    // The initialiser called 'name', or nullptr.
+    // The initializer called 'name', or nullptr.
     const OnnxTensor* initializer(std::string_view tensor_name) const noexcept;
     // The metadata value of 'key', or nullptr.
     const std::string_view* metadata_value(std::string_view key) const noexcept;
 
-    // Decoded tensors that are not views; owned here, pointed to by OnnxTensor::data.
-    std::vector<std::unique_ptr<unsigned char[]>> decoded;
+    // How many numbers the network has learnt: the elements of all initializers but integers of 64
+    // bits (shapes, axes) and the scales and zero points of quantisation.
+    std::size_t n_parameters() const;
+
+    OnnxDecoded decoded;
 };
 
 // Parse the 'size' bytes at 'data'.

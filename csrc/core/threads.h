@@ -25,7 +25,7 @@ public:
     ThreadPool(const ThreadPool&) = delete;
     ThreadPool& operator=(const ThreadPool&) = delete;
 
-    static constexpr std::size_t kMaxThreads = 256;
+    static constexpr std::size_t kMaxThreads = 1024;
 
     std::size_t size() const { return workers_.size() + 1; }
 
