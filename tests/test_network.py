@@ -250,7 +250,7 @@ def test_patches_of_another_type_or_layout_are_a_type_error(patches):
 def test_patches_of_another_shape_are_a_value_error():
     network = _core.Network(networks.chain("c2 p f1"), threads=1)
 
-    with pytest.raises(ValueError, match=r"n patches of shape \(1, 6, 5, 4\), got n of \(6, 5, 3\)"):
+    with pytest.raises(ValueError, match=r"n patches of shape \(6, 5, 4\), got n of \(6, 5, 3\)"):
         network.run(np.zeros((1, 6, 5, 3), np.float32))
 
 
