@@ -244,9 +244,8 @@ void WinogradConv::transform_inputs(const Kernels& kernels, const PlaneSource& s
 void WinogradConv::multiply(const Kernels& kernels, const Block& block) const {
     const std::size_t n_in = blocks_of(spec_.n_in) * kBlock,
                       n_out = blocks_of(spec_.n_out) * kBlock;
-    for (std::size_t p = 0; p < n_positions(); ++p)
-        kernels.winograd_product(block.scratch.v + p * block.v_stride, weights_ + p * n_in * n_out,
-                                 block.scratch.m + p * block.m_stride, block.n_tiles, n_in, n_out);
+    kernels.winograd_product(block.scratch.v, block.v_stride, weights_, block.scratch.m,
+                             block.m_stride, n_positions(), block.n_tiles, n_in, n_out);
 }
 
 void WinogradConv::transform_outputs(const Kernels& kernels, const Block& block,

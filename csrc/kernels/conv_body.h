@@ -204,38 +204,49 @@ inline void product_rows(const float* v, const float* u, float* m, std::size_t n
               sums[row][column]);
 }
 
-// Calls product_rows<rows>: a loop over tiles whose sums stay in registers needs their number at
-// compile time.
-template <int Rows, int Blocks>
-inline void product_chunk(std::size_t rows, const float* v, const float* u, float* m,
-                          std::size_t n_tiles, std::size_t n_in) {
-    if constexpr (Rows > 0) {
-        if (rows == Rows) return product_rows<Rows, Blocks>(v, u, m, n_tiles, n_in);
-        product_chunk<Rows - 1, Blocks>(rows, v, u, m, n_tiles, n_in);
+// product_rows<1> … product_rows<Rows>: sums stay in registers only if their number is known to the
+// compiler, so there is a function for each.
+template <int Blocks>
+struct ProductTable {
+    using Function = void (*)(const float*, const float*, float*, std::size_t, std::size_t);
+    static constexpr int kRows = int(kProductVecs) / (Blocks * int(kVecs));
+    Function of[kRows + 1];
+
+    constexpr ProductTable() : of{} { fill<kRows>(); }
+
+private:
+    template <int Rows>
+    constexpr void fill() {
+        if constexpr (Rows > 0) {
+            of[Rows] = product_rows<Rows, Blocks>;
+            fill<Rows - 1>();
+        }
     }
-}
+};
 
 template <int Blocks>
 inline void product_blocks(const float* v, const float* u, float* m, std::size_t n_tiles,
                            std::size_t n_in) {
-    constexpr std::size_t kRows = kProductVecs / (Blocks * kVecs);
-    const std::size_t n_chunks = (n_tiles + kRows - 1) / kRows;
-    std::size_t first = 0;
-    for (std::size_t chunk = 0; chunk < n_chunks; ++chunk) {
-        const std::size_t last = n_tiles * (chunk + 1) / n_chunks;
-        product_chunk<int(kRows), Blocks>(last - first, v + first * kBlock, u, m + first * kBlock,
-                                          n_tiles, n_in);
-        first = last;
+    static constexpr ProductTable<Blocks> kTable;
+    constexpr std::size_t kRows = ProductTable<Blocks>::kRows;
+    for (std::size_t first = 0, chunks = (n_tiles + kRows - 1) / kRows; chunks > 0; --chunks) {
+        const std::size_t rows = (n_tiles - first) / chunks;
+        kTable.of[rows](v + first * kBlock, u, m + first * kBlock, n_tiles, n_in);
+        first += rows;
     }
 }
 
-void winograd_product(const float* v, const float* u, float* m, std::size_t n_tiles,
+void winograd_product(const float* v, std::size_t v_stride, const float* u, float* m,
+                      std::size_t m_stride, std::size_t n_positions, std::size_t n_tiles,
                       std::size_t n_in, std::size_t n_out) {
-    std::size_t out = 0;
-    for (; out + kProductBlocks * kBlock <= n_out; out += kProductBlocks * kBlock)
-        product_blocks<kProductBlocks>(v, u + out * n_in, m + out * n_tiles, n_tiles, n_in);
-    for (; out < n_out; out += kBlock)
-        product_blocks<1>(v, u + out * n_in, m + out * n_tiles, n_tiles, n_in);
+    for (std::size_t p = 0; p < n_positions; ++p, v += v_stride, u += n_in * n_out, m += m_stride) {
+        std::size_t out = 0;
+        for (; out + kProductBlocks * kBlock <= n_out; out += kProductBlocks * kBlock)
+            product_blocks<kProductBlocks>(v, u + out * n_in, m + out * n_tiles, n_tiles, n_in);
+        if constexpr (kProductBlocks > 1)
+            for (; out < n_out; out += kBlock)
+                product_blocks<1>(v, u + out * n_in, m + out * n_tiles, n_tiles, n_in);
+    }
 }
 
 // -------------------------------------------------------------------------------- winograd_output
@@ -377,31 +388,36 @@ inline void first_rows(const float* x, std::size_t x_stride, std::size_t y_strid
               maximum(broadcast(floor), add(sums[row][k], load(bias + k * Vec::kLanes))));
 }
 
-// Calls first_rows<rows>, as product_chunk() does.
-template <int Rows>
-inline void first_chunk(std::size_t rows, const float* x, std::size_t x_stride,
-                        std::size_t y_stride, const float* w, const float* bias, float floor,
-                        float* out) {
-    if constexpr (Rows > 0) {
-        if (rows == Rows) return first_rows<Rows>(x, x_stride, y_stride, w, bias, floor, out);
-        first_chunk<Rows - 1>(rows, x, x_stride, y_stride, w, bias, floor, out);
+// first_rows<1> … first_rows<kRows>, as in ProductTable.
+struct FirstTable {
+    using Function = void (*)(const float*, std::size_t, std::size_t, const float*, const float*,
+                              float, float*);
+    static constexpr int kRows = int(kProductVecs) / int(kVecs);
+    Function of[kRows + 1];
+
+    constexpr FirstTable() : of{} { fill<kRows>(); }
+
+private:
+    template <int Rows>
+    constexpr void fill() {
+        if constexpr (Rows > 0) {
+            of[Rows] = first_rows<Rows>;
+            fill<Rows - 1>();
+        }
     }
-}
+};
 
 void conv_first(const float* x, std::size_t x_stride, std::size_t y_stride, std::size_t n_y,
                 std::size_t n_z, const float* w, const float* bias, float floor, float* out,
                 std::size_t out_y_stride) {
-    constexpr std::size_t kRows = kProductVecs / kVecs;
-    const std::size_t n_chunks = (n_z + kRows - 1) / kRows;
-    for (std::size_t y = 0; y < n_y; ++y, x += y_stride, out += out_y_stride) {
-        std::size_t first = 0;
-        for (std::size_t chunk = 0; chunk < n_chunks; ++chunk) {
-            const std::size_t last = n_z * (chunk + 1) / n_chunks;
-            first_chunk<int(kRows)>(last - first, x + first, x_stride, y_stride, w, bias, floor,
-                                    out + first * kBlock);
-            first = last;
+    static constexpr FirstTable kTable;
+    constexpr std::size_t kRows = FirstTable::kRows;
+    for (std::size_t y = 0; y < n_y; ++y, x += y_stride, out += out_y_stride)
+        for (std::size_t first = 0, chunks = (n_z + kRows - 1) / kRows; chunks > 0; --chunks) {
+            const std::size_t rows = (n_z - first) / chunks;
+            kTable.of[rows](x + first, x_stride, y_stride, w, bias, floor, out + first * kBlock);
+            first += rows;
         }
-    }
 }
 
 // ----------------------------------------------------------------------------------------- dense

@@ -89,11 +89,13 @@ void test_winograd_transforms(const Kernels& kernels, Random& random) {
 void test_winograd_product(const Kernels& kernels, Random& random) {
     for (std::size_t n_tiles = 1; n_tiles < 40; ++n_tiles) {
         const std::size_t n_in = kBlock * (1 + n_tiles % 2), n_out = kBlock * (1 + n_tiles % 3);
-        const Floats v = random_floats(random, n_tiles * n_in);
-        const Floats u = random_floats(random, n_in * n_out);
-        Floats want(n_tiles * n_out), got(n_tiles * n_out);
-        scalar().winograd_product(v.data(), u.data(), want.data(), n_tiles, n_in, n_out);
-        kernels.winograd_product(v.data(), u.data(), got.data(), n_tiles, n_in, n_out);
+        const Floats v = random_floats(random, 2 * n_tiles * n_in);
+        const Floats u = random_floats(random, 2 * n_in * n_out);
+        Floats want(2 * n_tiles * n_out), got(2 * n_tiles * n_out);
+        scalar().winograd_product(v.data(), n_tiles * n_in, u.data(), want.data(), n_tiles * n_out,
+                                  2, n_tiles, n_in, n_out);
+        kernels.winograd_product(v.data(), n_tiles * n_in, u.data(), got.data(), n_tiles * n_out, 2,
+                                 n_tiles, n_in, n_out);
         check::that(check::same(want, got), label(kernels, "winograd product", n_tiles));
     }
 }
