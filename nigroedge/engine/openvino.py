@@ -64,6 +64,8 @@ class OpenvinoEngine:
             "NUM_STREAMS": "1",
             "INFERENCE_NUM_THREADS": str(self.threads),
             "INFERENCE_PRECISION_HINT": "f32",
+            # Bound threads of two processes meet on the same cores while others idle.
+            "ENABLE_CPU_PINNING": "NO",
         }
         artefact = self._artefact
         try:
@@ -76,6 +78,13 @@ class OpenvinoEngine:
 
 
 def import_openvino() -> Any:
+    """Import OpenVINO with its usage reporting cut off.
+
+    Raises
+    ------
+    MissingDependencyError
+        If it is not installed.
+    """
     # None makes an import of it fail, which OpenVINO takes for "not installed".
     sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
     try:
