@@ -143,30 +143,36 @@ inline void input_plane(const float* const* planes, std::size_t y_stride, std::s
     if constexpr (MX == 4) input_rows<MX, MY, 2>(planes, y_stride, offset, out);
 }
 
+// Transform the planes in 'slots' along z, and write the positions of one tile.
+template <int MX, int MY, int MZ>
+inline void input_tile(const float* const* slots, float* v, std::size_t v_stride) {
+    constexpr int kXY = (MX + 2) * (MY + 2), kZ = MZ + 2;
+    NIGRO_ROLLED
+    for (int xy = 0; xy < kXY; ++xy) {
+        Vec d[kZ], t[kZ];
+        NIGRO_UNROLL
+        for (int z = 0; z < kZ; ++z) d[z] = load(slots[z] + xy * int(Vec::kLanes));
+        Transform<MZ>::input(d, t);
+        NIGRO_UNROLL
+        for (int z = 0; z < kZ; ++z, v += v_stride) store(v, t[z]);
+    }
+}
+
+// Tiles along z overlap by two planes: a ring keeps the transformed planes, so each is made once.
 template <int MX, int MY, int MZ>
 void winograd_input(const float* const* planes, std::size_t y_stride, std::size_t n_tiles, float* v,
                     std::size_t v_stride) {
     constexpr int kXY = (MX + 2) * (MY + 2), kZ = MZ + 2;
-    alignas(64) float ring[kZ][kXY * Vec::kLanes];
-    for (std::size_t lane = 0; lane < kBlock; lane += Vec::kLanes) {
-        for (std::size_t tile = 0; tile < n_tiles; ++tile) {
-            const std::size_t z0 = tile * MZ;
+    alignas(64) float ring[kVecs][kZ][kXY * Vec::kLanes];
+    for (std::size_t tile = 0; tile < n_tiles; ++tile)
+        for (std::size_t part = 0; part < kVecs; ++part) {
+            const std::size_t z0 = tile * MZ, lane = part * Vec::kLanes;
             for (std::size_t z = tile == 0 ? 0 : z0 + 2; z < z0 + kZ; ++z)
-                input_plane<MX, MY>(planes, y_stride, z * kBlock + lane, ring[z % kZ]);
+                input_plane<MX, MY>(planes, y_stride, z * kBlock + lane, ring[part][z % kZ]);
             const float* slots[kZ];
-            for (int z = 0; z < kZ; ++z) slots[z] = ring[(z0 + std::size_t(z)) % kZ];
-            float* out = v + tile * kBlock + lane;
-            NIGRO_ROLLED
-            for (int xy = 0; xy < kXY; ++xy) {
-                Vec d[kZ], t[kZ];
-                NIGRO_UNROLL
-                for (int z = 0; z < kZ; ++z) d[z] = load(slots[z] + xy * Vec::kLanes);
-                Transform<MZ>::input(d, t);
-                NIGRO_UNROLL
-                for (int z = 0; z < kZ; ++z, out += v_stride) store(out, t[z]);
-            }
+            for (int z = 0; z < kZ; ++z) slots[z] = ring[part][(z0 + std::size_t(z)) % kZ];
+            input_tile<MX, MY, MZ>(slots, v + tile * kBlock + lane, v_stride);
         }
-    }
 }
 
 // ------------------------------------------------------------------------------- winograd_product
@@ -182,8 +188,8 @@ inline void product_rows(const float* v, const float* u, float* m, std::size_t n
     for (std::size_t i = 0; i < n_in; i += kBlock, v += n_tiles * kBlock) {
         NIGRO_UNROLL_4
         for (std::size_t lane = 0; lane < kBlock; ++lane, u += kBlock) {
-            // What the next blocks of outputs, or the next position, multiply with here: weights come
-            // from far, each once, and the CPU's own prefetching ends at every page.
+            // What the next blocks of outputs, or the next position, multiply with here: weights
+            // come from far, each once, and the CPU's own prefetching ends at every page.
             NIGRO_UNROLL
             for (int block = 0; block < Blocks; ++block)
                 __builtin_prefetch(u + std::size_t(Blocks + block) * n_in * kBlock);
@@ -304,9 +310,9 @@ void winograd_output(const float* m, std::size_t m_stride, std::size_t n_tiles, 
                      float floor, const OutputColumn& out) {
     constexpr int kRow = (MY + 2) * int(Vec::kLanes);
     alignas(64) float rows[MZ * MX * kRow];
-    for (std::size_t lane = 0; lane < kBlock; lane += Vec::kLanes) {
-        const Vec offset = load(bias + lane), least = broadcast(floor);
-        for (std::size_t tile = 0; tile < n_tiles; ++tile) {
+    for (std::size_t tile = 0; tile < n_tiles; ++tile) {
+        for (std::size_t lane = 0; lane < kBlock; lane += Vec::kLanes) {
+            const Vec offset = load(bias + lane), least = broadcast(floor);
             output_rows<MX, MY, MZ>(m + tile * kBlock + lane, m_stride, rows);
             for (std::size_t z = 0; z < MZ && tile * MZ + z < out.n_z; ++z) {
                 for (std::size_t x = 0; x < MX && x < out.n_x; ++x) {
@@ -341,9 +347,9 @@ void winograd_output_pool(const float* m, std::size_t m_stride, std::size_t n_ti
                           const float* bias, float floor, const OutputColumn& out) {
     constexpr int kRow = (MY + 2) * int(Vec::kLanes);
     alignas(64) float rows[MZ * MX * kRow];
-    for (std::size_t lane = 0; lane < kBlock; lane += Vec::kLanes) {
-        const Vec offset = load(bias + lane), least = broadcast(floor);
-        for (std::size_t tile = 0; tile < n_tiles; ++tile) {
+    for (std::size_t tile = 0; tile < n_tiles; ++tile) {
+        for (std::size_t lane = 0; lane < kBlock; lane += Vec::kLanes) {
+            const Vec offset = load(bias + lane), least = broadcast(floor);
             output_rows<MX, MY, MZ>(m + tile * kBlock + lane, m_stride, rows);
             for (std::size_t z = 0; z < MZ / 2 && tile * (MZ / 2) + z < out.n_z; ++z) {
                 for (std::size_t x = 0; x < MX / 2 && x < out.n_x; ++x) {
