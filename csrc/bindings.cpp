@@ -6,9 +6,18 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <array>
+#include <cstdint>
+#include <map>
 #include <string>
+#include <string_view>
+#include <vector>
 
+#include "core/crop.h"
 #include "core/error.h"
+#include "core/normalize.h"
+#include "core/onnx_reader.h"
+#include "kernels/dispatch.h"
 
 namespace py = pybind11;
 using namespace pybind11::literals;
@@ -33,6 +42,8 @@ void translate(std::exception_ptr thrown) {
         raise_as("ModelError", error);
     } catch (const nigro::Unsupported& error) {
         raise_as("NigroedgeError", error);
+    } catch (const nigro::kernels::UnavailableIsa& error) {
+        raise_as("NigroedgeError", error);
     } catch (const nigro::BadArgument& error) {
         PyErr_SetString(PyExc_ValueError, error.what());
     }
@@ -40,11 +51,198 @@ void translate(std::exception_ptr thrown) {
 
 // --------------------------------------------------------------------------------- preprocessing
 
+using Patch = py::array_t<float, py::array::c_style>;
+using Affine = py::array_t<double, py::array::c_style>;
+
+constexpr char kOtherOrder = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '>' : '<';
+
+struct NumpyType {
+    char kind;
+    py::ssize_t size;
+    nigro::kernels::Stored type;
+};
+constexpr NumpyType kNumpyTypes[] = {
+    {'u', 1, nigro::kernels::Stored::u8},  {'i', 1, nigro::kernels::Stored::i8},
+    {'u', 2, nigro::kernels::Stored::u16}, {'i', 2, nigro::kernels::Stored::i16},
+    {'u', 4, nigro::kernels::Stored::u32}, {'i', 4, nigro::kernels::Stored::i32},
+    {'f', 4, nigro::kernels::Stored::f32}, {'f', 8, nigro::kernels::Stored::f64},
+};
+
+nigro::kernels::Stored stored_type(const py::dtype& dtype) {
+    for (const NumpyType& known : kNumpyTypes)
+        if (known.kind == dtype.kind() && known.size == dtype.itemsize()) return known.type;
+    throw py::type_error(
+        "expected voxels of 8, 16 or 32 bit integers or 32 or 64 bit floats, got " +
+        py::str(dtype).cast<std::string>());
+}
+
+nigro::VolumeView view_of(const py::array& voxels, const Affine& affine, double slope,
+                          double intercept) {
+    if (voxels.ndim() != 3)
+        throw py::type_error("expected voxels of 3 dimensions, got " +
+                             std::to_string(voxels.ndim()));
+    if (affine.ndim() != 2 || affine.shape(0) != 4 || affine.shape(1) != 4)
+        throw py::type_error("expected an affine of shape (4, 4)");
+    const py::dtype dtype = voxels.dtype();
+    nigro::VolumeView view{static_cast<const unsigned char*>(voxels.data()),
+                           stored_type(dtype),
+                           dtype.byteorder() == kOtherOrder,
+                           {},
+                           {},
+                           {},
+                           slope,
+                           intercept};
+    for (int axis = 0; axis < 3; ++axis) {
+        const auto i = static_cast<std::size_t>(axis);
+        view.shape[i] = static_cast<std::size_t>(voxels.shape(axis));
+        view.strides[i] = voxels.strides(axis);
+        for (int column = 0; column < 4; ++column)
+            view.affine[i][static_cast<std::size_t>(column)] = affine.at(axis, column);
+    }
+    return view;
+}
+
+nigro::PatchGrid grid_of(const std::array<std::size_t, 3>& shape,
+                         const std::array<double, 3>& spacing_mm, std::string_view axes) {
+    if (axes.size() != 3)
+        throw nigro::BadArgument("expected three axes such as 'ALI', got '" + std::string(axes) +
+                                 "'");
+    return {shape, spacing_mm, {axes[0], axes[1], axes[2]}};
+}
+
+Patch new_patch(const std::array<std::size_t, 3>& shape) {
+    return Patch(std::vector<py::ssize_t>(shape.begin(), shape.end()));
+}
+
+py::tuple crop_patch(const py::array& voxels, const Affine& affine, double slope, double intercept,
+                     const nigro::Point& centre_mm, const std::array<std::size_t, 3>& shape,
+                     const std::array<double, 3>& spacing_mm, std::string_view axes) {
+    const auto& kernels = nigro::kernels::active();
+    const nigro::VolumeView volume = view_of(voxels, affine, slope, intercept);
+    const nigro::PatchGrid grid = grid_of(shape, spacing_mm, axes);
+    Patch patch = new_patch(shape);
+    float* const values = patch.mutable_data();
+    double coverage = 0;
+    {
+        py::gil_scoped_release unlock;
+        coverage = nigro::crop(kernels, volume, grid, centre_mm, values);
+    }
+    return py::make_tuple(std::move(patch), coverage);
+}
+
+py::tuple prepare_patch(const py::array& voxels, const Affine& affine, double slope,
+                        double intercept, const nigro::Point& centre_mm,
+                        const std::array<std::size_t, 3>& shape,
+                        const std::array<double, 3>& spacing_mm, std::string_view axes,
+                        std::string_view method) {
+    const auto& kernels = nigro::kernels::active();
+    const nigro::VolumeView volume = view_of(voxels, affine, slope, intercept);
+    const nigro::PatchGrid grid = grid_of(shape, spacing_mm, axes);
+    const nigro::Normalization normalization = nigro::normalization(method);
+    Patch patch = new_patch(shape);
+    float* const values = patch.mutable_data();
+    const auto n = static_cast<std::size_t>(patch.size());
+    double coverage = 0;
+    {
+        py::gil_scoped_release unlock;
+        coverage = nigro::crop(kernels, volume, grid, centre_mm, values);
+        nigro::normalize(kernels, normalization, values, n, values);
+    }
+    return py::make_tuple(std::move(patch), coverage);
+}
+
+Patch normalize(const Patch& patch, std::string_view method) {
+    const auto& kernels = nigro::kernels::active();
+    const nigro::Normalization normalization = nigro::normalization(method);
+    Patch normalized(std::vector<py::ssize_t>(patch.shape(), patch.shape() + patch.ndim()));
+    const float* const src = patch.data();
+    float* const dst = normalized.mutable_data();
+    const auto n = static_cast<std::size_t>(patch.size());
+    {
+        py::gil_scoped_release unlock;
+        nigro::normalize(kernels, normalization, src, n, dst);
+    }
+    return normalized;
+}
+
+std::string active_isa() { return nigro::kernels::active().name; }
+
+py::tuple available_isas() {
+    const auto& tables = nigro::kernels::available();
+    py::tuple names(tables.size());
+    for (std::size_t i = 0; i < tables.size(); ++i) names[i] = tables[i].name;
+    return names;
+}
+
 // ------------------------------------------------------------------------------------ model file
+
+py::tuple to_tuple(const std::vector<std::int64_t>& dims) {
+    py::tuple out(dims.size());
+    for (std::size_t i = 0; i < dims.size(); ++i) out[i] = dims[i];
+    return out;
+}
+
+py::list to_list(const std::vector<nigro::OnnxValue>& values) {
+    py::list out;
+    for (const nigro::OnnxValue& value : values)
+        out.append(py::make_tuple(value.name, nigro::data_type_name(value.type),
+                                  to_tuple(value.dims), value.batch_name));
+    return out;
+}
+
+py::list to_list(const std::vector<nigro::OnnxTensor>& tensors) {
+    py::list out;
+    for (const nigro::OnnxTensor& tensor : tensors)
+        out.append(py::make_tuple(tensor.name, nigro::data_type_name(tensor.type),
+                                  to_tuple(tensor.dims), tensor.n_bytes));
+    return out;
+}
+
+py::dict count_ops(const std::vector<nigro::OnnxNode>& nodes) {
+    std::map<std::string_view, int> counts;
+    for (const nigro::OnnxNode& node : nodes) ++counts[node.op_type];
+    py::dict out;
+    for (const auto& [op_type, count] : counts) out[py::str(op_type)] = count;
+    return out;
+}
+
+nigro::OnnxModel parse_onnx(const py::bytes& content) {
+    const std::string_view view = content;  // of the caller's object, which does not change
+    const py::gil_scoped_release unlock;
+    return nigro::read_onnx(reinterpret_cast<const unsigned char*>(view.data()), view.size());
+}
+
+py::dict read_onnx(const py::bytes& content) {
+    const nigro::OnnxModel model = parse_onnx(content);
+    py::dict metadata;
+    for (const nigro::OnnxEntry& entry : model.metadata) metadata[py::str(entry.key)] = entry.value;
+    return py::dict("ir_version"_a = model.ir_version, "opset"_a = model.opset,
+                    "producer"_a = model.producer_name, "metadata"_a = metadata,
+                    "inputs"_a = to_list(model.inputs), "outputs"_a = to_list(model.outputs),
+                    "ops"_a = count_ops(model.nodes), "n_parameters"_a = model.n_parameters(),
+                    "initializers"_a = to_list(model.initializers));
+}
 
 }  // namespace
 
 PYBIND11_MODULE(_core, m) {
     m.doc() = "C++ core of nigroedge; use the functions of the nigroedge package instead.";
     py::register_exception_translator(translate);
+
+    m.attr("MIN_COVERAGE") = nigro::kMinCoverage;
+    m.def("crop_patch", &crop_patch, "voxels"_a.noconvert(), "affine"_a.noconvert(), "slope"_a,
+          "intercept"_a, "centre_mm"_a, "shape"_a, "spacing_mm"_a, "axes"_a);
+    m.def("prepare_patch", &prepare_patch, "voxels"_a.noconvert(), "affine"_a.noconvert(),
+          "slope"_a, "intercept"_a, "centre_mm"_a, "shape"_a, "spacing_mm"_a, "axes"_a, "method"_a);
+    m.def("normalize", &normalize, "patch"_a.noconvert(), "method"_a);
+    m.def("active_isa", &active_isa);
+    m.def("available_isas", &available_isas);
+
+    m.def(
+        "read_onnx", &read_onnx, "content"_a,
+        "Check a model file held in memory and say what is in it; no weights are copied.\n\n"
+        "Returns a dict: ir_version, opset, producer, metadata (dict), inputs and outputs (lists\n"
+        "of (name, type, dims, name of the batch dimension), -1 for an open batch), ops (dict of\n"
+        "counts), n_parameters, initializers (list of (name, type, dims, n_bytes)).\n"
+        "Raises ModelError.");
 }

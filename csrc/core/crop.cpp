@@ -1,0 +1,79 @@
+// Cut a patch out of an image: copy what lies inside, then extend its faces.
+// SPDX-License-Identifier: Apache-2.0
+#include "core/crop.h"
+
+#include <algorithm>
+
+#include "core/gather.h"
+#include "core/resample.h"
+
+namespace nigro {
+namespace {
+
+// A patch in C order and the part of it, [begin, end) of each axis, that lies inside the image.
+struct Patch {
+    float* values;
+    const Placement& placement;
+
+    std::size_t n(std::size_t axis) const { return placement.axes[axis].n_patch; }
+    std::size_t begin(std::size_t axis) const { return placement.axes[axis].begin; }
+    std::size_t end(std::size_t axis) const { return placement.axes[axis].end; }
+    float* row(std::size_t a, std::size_t b) const { return values + (a * n(1) + b) * n(2); }
+};
+
+void copy_inside(const kernels::Kernels& kernels, const VolumeView& volume, const Patch& patch) {
+    Box box{volume.voxels, {}, {}};
+    for (std::size_t i = 0; i < 3; ++i) {
+        const PlacedAxis& axis = patch.placement.axes[i];
+        const std::size_t first = static_cast<std::size_t>(axis.position_of(axis.begin));
+        const std::size_t stored = axis.reversed ? axis.n_image - 1 - first : first;
+        const std::ptrdiff_t stride = volume.strides[axis.image_axis];
+        box.first += static_cast<std::ptrdiff_t>(stored) * stride;
+        box.extent[i] = axis.end - axis.begin;
+        box.strides[i] = axis.reversed ? -stride : stride;
+    }
+    gather(kernels, volume, box,
+           {patch.row(patch.begin(0), patch.begin(1)) + patch.begin(2),
+            {static_cast<std::ptrdiff_t>(patch.n(1) * patch.n(2)),
+             static_cast<std::ptrdiff_t>(patch.n(2))}});
+}
+
+void extend_row(const Patch& patch, float* row) {
+    std::fill(row, row + patch.begin(2), row[patch.begin(2)]);
+    std::fill(row + patch.end(2), row + patch.n(2), row[patch.end(2) - 1]);
+}
+
+void extend_plane(const Patch& patch, std::size_t a) {
+    for (std::size_t b = patch.begin(1); b < patch.end(1); ++b) extend_row(patch, patch.row(a, b));
+    for (std::size_t b = 0; b < patch.begin(1); ++b)
+        std::copy_n(patch.row(a, patch.begin(1)), patch.n(2), patch.row(a, b));
+    for (std::size_t b = patch.end(1); b < patch.n(1); ++b)
+        std::copy_n(patch.row(a, patch.end(1) - 1), patch.n(2), patch.row(a, b));
+}
+
+// The edge rule: voxels outside repeat the nearest one inside, one axis after another.
+void extend(const Patch& patch) {
+    const std::size_t plane = patch.n(1) * patch.n(2);
+    for (std::size_t a = patch.begin(0); a < patch.end(0); ++a) extend_plane(patch, a);
+    for (std::size_t a = 0; a < patch.begin(0); ++a)
+        std::copy_n(patch.row(patch.begin(0), 0), plane, patch.row(a, 0));
+    for (std::size_t a = patch.end(0); a < patch.n(0); ++a)
+        std::copy_n(patch.row(patch.end(0) - 1, 0), plane, patch.row(a, 0));
+}
+
+}  // namespace
+
+double crop(const kernels::Kernels& kernels, const VolumeView& volume, const PatchGrid& grid,
+            const Point& centre_mm, float* patch) {
+    const Placement placement = place(volume, grid, centre_mm);
+    if (!placement.is_copy) {
+        resample(kernels, volume, placement, patch);
+        return placement.coverage;
+    }
+    const Patch copied{patch, placement};
+    copy_inside(kernels, volume, copied);
+    if (placement.coverage < 1) extend(copied);
+    return placement.coverage;
+}
+
+}  // namespace nigro

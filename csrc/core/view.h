@@ -1,0 +1,33 @@
+// What the core is told about an image and a patch: where the voxels are, never a copy of them.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+
+#include "kernels/kernels.h"
+
+namespace nigro {
+
+using Point = std::array<double, 3>;  // RAS+ millimetres
+
+// An image as it is stored. The value of a voxel is slope * stored + intercept. Nothing is owned.
+struct VolumeView {
+    const unsigned char* voxels;  // voxel (0, 0, 0), of any alignment
+    kernels::Stored type;
+    bool swapped;  // the bytes of a value are not in this machine's order
+    std::array<std::size_t, 3> shape;
+    std::array<std::ptrdiff_t, 3> strides;        // bytes from voxel to voxel; any sign, 0 allowed
+    std::array<std::array<double, 4>, 3> affine;  // rows; voxel index -> RAS+ millimetres
+    double slope;
+    double intercept;
+};
+
+// The grid of a patch, as nigroedge/grid.py has it; axes such as "ALI" name where each axis grows.
+struct PatchGrid {
+    std::array<std::size_t, 3> shape;
+    std::array<double, 3> spacing_mm;
+    std::array<char, 3> axes;
+};
+
+}  // namespace nigro

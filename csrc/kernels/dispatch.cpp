@@ -1,0 +1,80 @@
+// Chooses the table of kernels.
+//
+// What differs between instruction sets is one line of kIsas: slots are filled by the scalar file
+// and overridden by the line's own function. SPDX-License-Identifier: Apache-2.0
+#include "kernels/dispatch.h"
+
+#include <cstdlib>
+#include <string>
+
+#include "kernels/cpu.h"
+
+namespace nigro::kernels {
+namespace {
+
+void override_nothing(Kernels&) {}
+
+struct Isa {
+    const char* name;
+    bool (*runs_here)();
+    void (*override_slots)(Kernels&);
+};
+
+// In order of preference, the best last.
+constexpr Isa kIsas[] = {
+    {"scalar", cpu_runs_scalar, override_nothing},
+#if defined(__x86_64__)
+    {"avx2", cpu_runs_avx2, override_avx2},
+#endif
+#if defined(__aarch64__)
+    {"neon", cpu_runs_neon, override_neon},
+#endif
+};
+
+std::vector<Kernels> runnable() {
+    std::vector<Kernels> tables;
+    for (const Isa& isa : kIsas) {
+        if (!isa.runs_here()) continue;
+        Kernels table{};
+        fill_scalar(table);
+        isa.override_slots(table);
+        table.name = isa.name;
+        tables.push_back(table);
+    }
+    return tables;
+}
+
+std::string names_of(const std::vector<Kernels>& tables) {
+    std::string names;
+    for (const Kernels& table : tables)
+        names += (names.empty() ? "" : ", ") + std::string(table.name);
+    return names;
+}
+
+const Kernels& choose() {
+    const char* name = std::getenv("NIGROEDGE_ISA");
+    if (name == nullptr) return available().back();
+    if (const Kernels* forced = find(name)) return *forced;
+    throw UnavailableIsa("expected NIGROEDGE_ISA to be one of " + names_of(available()) +
+                         " on this CPU, got '" + name + "'");
+}
+
+}  // namespace
+
+const std::vector<Kernels>& available() {
+    static const std::vector<Kernels> tables = runnable();
+    return tables;
+}
+
+const Kernels* find(std::string_view name) {
+    for (const Kernels& table : available())
+        if (name == table.name) return &table;
+    return nullptr;
+}
+
+const Kernels& active() {
+    static const Kernels& chosen = choose();
+    return chosen;
+}
+
+}  // namespace nigro::kernels

@@ -1,0 +1,89 @@
+// Every kernel of nigroedge: one table of function pointers, and the contract of each slot.
+//
+// The scalar file fills all slots and is the specification; the file of an instruction set
+// overrides the slots that it does faster. An override gives the same bits for every input, so
+// nobody above this header needs to know which one runs. Tables are chosen in dispatch.cpp, once,
+// by name.
+//
+// A file of an instruction set includes only this header, <cstddef>, <cstdint> and intrinsics: an
+// inline function of any other header could be compiled for that set and be kept by the linker for
+// everybody. For the same reason this header defines no function.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace nigro::kernels {
+
+// How a voxel is stored; the order is that of the slots `load` and `load_strided`.
+enum class Stored : std::uint8_t { u8, i8, u16, i16, u32, i32, f32, f64 };
+constexpr std::size_t kStoredTypes = 8;
+
+// Reads `n` stored values that lie `stride` bytes apart from `src` on, at any alignment:
+//
+//     dst[i] = float32(slope * stored[i] + intercept), one rounding to float64, one to float32
+//
+// so the sum is a fused multiply-add in float64. Slope 1 with intercept 0 may skip it: the bits are
+// the same once a stored -0.0 has become +0.0. A NaN stays one, of any payload.
+using LoadStrided = void (*)(const unsigned char* src, std::ptrdiff_t stride, std::size_t n,
+                             double slope, double intercept, float* dst);
+
+// The same for values that lie side by side.
+using Load = void (*)(const unsigned char* src, std::size_t n, double slope, double intercept,
+                      float* dst);
+
+// Sum, least and greatest of the values of a patch. `sum` is not finite exactly if some value is
+// not: float64 holds the sum of any 2^24 float32 values. `min` and `max` say nothing then.
+struct Summary {
+    double sum;
+    float min;
+    float max;
+};
+
+// Sums run in 16 lanes of float64: lane j adds the elements i with i mod 16 = j in rising order,
+// then lanes j and j + 8, j + 4, j + 2, j + 1 are added, in this order. Vectors of 2, 4 and 8 all
+// fit it, so it is the sum that every instruction set gives.
+constexpr std::size_t kLanes = 16;
+
+struct Kernels {
+    const char* name;  // the instruction set, as NIGROEDGE_ISA spells it
+
+    Load load[kStoredTypes][2];                 // [type][1 if the bytes are swapped]
+    LoadStrided load_strided[kStoredTypes][2];  // likewise; nobody overrides it
+
+    // dst[c * dst_stride + r] = src[r * src_stride + c] for r < n_rows, c < n_columns; strides in
+    // elements. dst_stride may be negative. The two must not overlap.
+    void (*transpose)(const float* src, std::size_t src_stride, std::size_t n_rows,
+                      std::size_t n_columns, float* dst, std::ptrdiff_t dst_stride);
+
+    // Weighted mean of `n_rows` >= 1 rows of `n` values: with acc starting at 0,
+    //
+    //     for t = 1 ... n_rows - 1:  acc = fma(weights[t], rows[t][i] - rows[0][i], acc)
+    //     dst[i] = rows[0][i] + acc
+    //
+    // in float32. The weights have sum 1, so weights[0] is implied and never read; written about
+    // the first row like this, the mean of equal values is that value to the bit.
+    void (*blend)(const float* const* rows, const float* weights, std::size_t n_rows, std::size_t n,
+                  float* dst);
+
+    Summary (*summarize)(const float* x, std::size_t n);  // n >= 1
+
+    // The sum of d * d in the lanes above, d = float64(x[i]) - centre, each step one fma.
+    double (*sum_squares)(const float* x, std::size_t n, double centre);
+
+    // dst[i] = float32((float64(x[i]) - shift) * gain); dst may be x.
+    void (*rescale)(const float* x, std::size_t n, double shift, double gain, float* dst);
+};
+
+// Each fills or overrides slots of a table; `name` is dispatch.cpp's. A function exists only where
+// its instruction set can be compiled, and is called only where it can be run.
+void fill_scalar(Kernels& table);
+#if defined(__x86_64__)
+void override_avx2(Kernels& table);
+#endif
+#if defined(__aarch64__)
+void override_neon(Kernels& table);
+#endif
+
+}  // namespace nigro::kernels

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Types of the C++ core. The functions of the package say what these do."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+MIN_COVERAGE: float
+
+def crop_patch(
+    voxels: npt.NDArray[Any],
+    affine: npt.NDArray[np.float64],
+    slope: float,
+    intercept: float,
+    centre_mm: tuple[float, float, float],
+    shape: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
+    axes: str,
+) -> tuple[npt.NDArray[np.float32], float]: ...
+def prepare_patch(
+    voxels: npt.NDArray[Any],
+    affine: npt.NDArray[np.float64],
+    slope: float,
+    intercept: float,
+    centre_mm: tuple[float, float, float],
+    shape: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
+    axes: str,
+    method: str,
+) -> tuple[npt.NDArray[np.float32], float]: ...
+def normalize(patch: npt.NDArray[np.float32], method: str) -> npt.NDArray[np.float32]: ...
+def active_isa() -> str: ...
+def available_isas() -> tuple[str, ...]: ...
+def read_onnx(content: bytes) -> dict[str, Any]: ...

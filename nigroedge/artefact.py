@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model file in memory: read once, checked, hashed, and what it says of itself.
+
+Two formats: ONNX, read by the C++ core, and OpenVINO IR, whose XML is read by
+:mod:`nigroedge.openvino_ir`. Both are hostile until checked. Engines get the bytes that were
+checked and hashed, never the path: a file that changes on disk cannot become another model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from nigroedge import _core
+from nigroedge.errors import ModelError
+from nigroedge.openvino_ir import MAX_XML_BYTES, read_ir
+
+#: Larger files are refused before they are read. The largest preset has 70 MB.
+MAX_MODEL_BYTES = 512 << 20
+
+#: Operators that only a quantised ONNX graph has.
+_QUANTISED_OPS = {"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul"}
+
+Kind = Literal["onnx", "onnx-qdq", "openvino"]
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """An input or output of a graph.
+
+    Parameters
+    ----------
+    name : str
+    dtype : str
+        As ONNX spells it: 'float', 'int64', …
+    dims : tuple of int
+        Sizes; −1 for a batch of any size.
+    batch_name : str
+        What the file calls the open batch dimension; may be empty.
+    """
+
+    name: str
+    dtype: str
+    dims: tuple[int, ...]
+    batch_name: str = ""
+
+    def __str__(self) -> str:
+        """Spell it as in 'patch' float (n, 1, 50, 50, 20)."""
+        dims = ", ".join("n" if size < 0 else str(size) for size in self.dims)
+        return f"{self.name!r} {self.dtype} ({dims})"
+
+
+@dataclass(frozen=True, eq=False)
+class Artefact:
+    """A model file that was read and checked.
+
+    Parameters
+    ----------
+    path : Path
+        Where it came from.
+    kind : {'onnx', 'onnx-qdq', 'openvino'}
+        What it is: a float ONNX graph, a quantised one, or an OpenVINO IR.
+    quantised : bool
+        Whether any of it runs in 8-bit integers.
+    content, weights : bytes
+        The file, and for an OpenVINO IR its .bin (else empty).
+    sha256 : str
+        Of content followed by weights, in hexadecimal.
+    metadata : Mapping[str, str]
+        All of an ONNX file; of an OpenVINO IR the nigroedge section of rt_info, with ONNX's keys.
+    inputs, outputs : tuple of TensorType
+    ops : Mapping[str, int]
+        How often each operator occurs.
+    n_parameters : int
+        Numbers that were learnt: weights and biases.
+    """
+
+    path: Path
+    kind: Kind
+    quantised: bool
+    content: bytes = field(repr=False)
+    weights: bytes = field(repr=False)
+    sha256: str
+    metadata: Mapping[str, str] = field(repr=False)
+    inputs: tuple[TensorType, ...]
+    outputs: tuple[TensorType, ...]
+    ops: Mapping[str, int]
+    n_parameters: int
+
+
+def read_artefact(path: str | Path) -> Artefact:
+    """Read and check a model file: .xml is an OpenVINO IR, its .bin beside it; all else is ONNX.
+
+    Raises
+    ------
+    ModelError
+        If there is no such file, or it is not a model that the project may run.
+    """
+    path = Path(path)
+    try:
+        if path.suffix.lower() == ".xml":
+            return _read_openvino(path)
+        return _read_onnx(path)
+    except ModelError as error:
+        raise ModelError(f"model file {path}: {error}") from error
+
+
+def _read_onnx(path: Path) -> Artefact:
+    content = _read_file(path, MAX_MODEL_BYTES)
+    summary = _core.read_onnx(content)
+    quantised = not _QUANTISED_OPS.isdisjoint(summary["ops"])
+    return Artefact(
+        path=path,
+        kind="onnx-qdq" if quantised else "onnx",
+        quantised=quantised,
+        content=content,
+        weights=b"",
+        sha256=hashlib.sha256(content).hexdigest(),
+        metadata=summary["metadata"],
+        inputs=tuple(TensorType(*value) for value in summary["inputs"]),
+        outputs=tuple(TensorType(*value) for value in summary["outputs"]),
+        ops=summary["ops"],
+        n_parameters=summary["n_parameters"],
+    )
+
+
+def _read_openvino(path: Path) -> Artefact:
+    content = _read_file(path, MAX_XML_BYTES)
+    weights = _read_file(path.with_suffix(".bin"), MAX_MODEL_BYTES)
+    ir = read_ir(content, len(weights))
+    return Artefact(
+        path=path,
+        kind="openvino",
+        quantised="FakeQuantize" in ir.ops,
+        content=content,
+        weights=weights,
+        sha256=hashlib.sha256(content + weights).hexdigest(),
+        metadata=ir.metadata,
+        inputs=tuple(TensorType(*value) for value in ir.inputs),
+        outputs=tuple(TensorType(*value) for value in ir.outputs),
+        ops=ir.ops,
+        n_parameters=ir.n_parameters,
+    )
+
+
+def _read_file(path: Path, max_bytes: int) -> bytes:
+    """Read a whole regular file of at most max_bytes; its size is checked before it is read."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelError(f"expected a regular file, got something else at {path}")
+        if status.st_size > max_bytes:
+            raise ModelError(f"expected at most {max_bytes} bytes, got {status.st_size} in {path}")
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"cannot be read: {reason} ({path})") from error
+    if len(content) > max_bytes:
+        raise ModelError(f"expected at most {max_bytes} bytes in {path}: it grows while it is read")
+    return content

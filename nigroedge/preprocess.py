@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cut the patch around a nigrosome-1 centroid out of a volume and normalise it.
+
+A patch follows the image's own axes: each patch axis runs along the image axis nearest the direction
+that its letter names, without rotation, because the slab of a nigrosome scan is oblique on purpose.
+The work is done in C++, straight from the stored voxels; the volume is never copied or converted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nigroedge import _core
+from nigroedge.errors import InputError
+from nigroedge.grid import PatchGrid
+from nigroedge.volume import Volume
+
+#: The grid of the published method: 25 × 25 × 20 mm, axis 0 to anterior, 1 to left, 2 to inferior.
+PATCH_SHAPE = (50, 50, 20)
+PATCH_SPACING_MM = (0.5, 0.5, 1.0)
+PATCH_AXES = "ALI"
+
+#: Less of the patch than this inside the image is refused.
+MIN_COVERAGE = _core.MIN_COVERAGE
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedPatch:
+    """A patch that is ready for the network.
+
+    Parameters
+    ----------
+    values : ndarray of float32
+        The normalised patch, in C order, of the shape of its grid.
+    coverage : float
+        Fraction of its voxels that lie inside the image; the others repeat the image's edge.
+    """
+
+    values: npt.NDArray[np.float32]
+    coverage: float
+
+
+def crop_patch(
+    volume: Volume,
+    centre_mm: Iterable[float],
+    *,
+    shape: tuple[int, int, int] = PATCH_SHAPE,
+    spacing_mm: tuple[float, float, float] = PATCH_SPACING_MM,
+    axes: str = PATCH_AXES,
+) -> npt.NDArray[np.float32]:
+    """Cut the patch whose voxel n/2 lies on a centroid.
+
+    Where all three spacings agree with the image's within 1 %, voxels are copied, starting from the
+    nearest one (exactly between two, the one farther along the patch axis). Otherwise each patch
+    voxel is interpolated linearly; along an axis on which it is more than 1.5 image voxels long it
+    is the mean of s = ceil(that ratio) such values, spread evenly over it. Outside the image its
+    nearest edge voxel counts.
+
+    Parameters
+    ----------
+    volume : Volume
+    centre_mm : three floats
+        The centroid, RAS+ millimetres.
+    shape, spacing_mm, axes
+        The grid of the patch, as `PatchGrid` has it.
+
+    Returns
+    -------
+    ndarray of float32, of that shape, C order
+        slope · stored + intercept, computed in float64 with one rounding and then rounded to float32.
+        The order and direction in which the image is stored make no difference to any bit.
+
+    Raises
+    ------
+    GeometryError
+        If the centroid is not finite or outside the image, less than 0.9 of the patch is inside, or
+        the affine leaves open where the patch lies (sheared, turned by 45°, not in millimetres).
+    ValueError
+        If the grid is none; see `PatchGrid`.
+    """
+    grid = PatchGrid(shape=shape, spacing_mm=spacing_mm, axes=axes)
+    values, _ = _core.crop_patch(
+        volume.voxels,
+        volume.affine,
+        volume.slope,
+        volume.intercept,
+        _point(centre_mm),
+        grid.shape,
+        grid.spacing_mm,
+        grid.axes,
+    )
+    return values
+
+
+def normalize(patch: npt.NDArray[np.float32], method: str) -> npt.NDArray[np.float32]:
+    """Normalise a patch: 'mean' is x / mean, 'zscore' is (x − mean) / SD.
+
+    Statistics are those of every voxel, in float64; SD is the population's (ddof 0). Dividing is one
+    multiplication with the float64 reciprocal, before the only rounding to float32.
+
+    Parameters
+    ----------
+    patch : ndarray of float32, C order
+        Of any shape.
+    method : str
+        'mean' or 'zscore'.
+
+    Returns
+    -------
+    ndarray of float32, of the same shape
+
+    Raises
+    ------
+    DegeneratePatchError
+        If the patch is empty or constant, holds a value that is not finite, or, for 'mean', its mean
+        is not above 0 or too small to divide by.
+    InputError
+        If the patch is not float32 in C order: nothing is converted in silence.
+    ValueError
+        If there is no such method.
+    """
+    if patch.dtype != np.float32 or not patch.flags.c_contiguous:
+        order = "C" if patch.flags.c_contiguous else "another"
+        raise InputError(f"expected a float32 patch in C order, got {patch.dtype} in {order} order")
+    return _core.normalize(patch, method)
+
+
+def prepare_patch(
+    volume: Volume, centre_mm: Iterable[float], grid: PatchGrid, method: str
+) -> PreparedPatch:
+    """Cut a patch and normalise it, as `crop_patch` and then `normalize` do, in one step.
+
+    Parameters
+    ----------
+    volume : Volume
+    centre_mm : three floats
+        The centroid, RAS+ millimetres.
+    grid : PatchGrid
+        For a side that the model sees mirrored, `grid.mirrored()`: the patch voxel n/2 then lies on
+        the centroid in the patch that the network sees, and no separate flip is needed.
+    method : str
+        'mean' or 'zscore'.
+
+    Raises
+    ------
+    GeometryError, DegeneratePatchError, ValueError
+        As `crop_patch` and `normalize`.
+    """
+    values, coverage = _core.prepare_patch(
+        volume.voxels,
+        volume.affine,
+        volume.slope,
+        volume.intercept,
+        _point(centre_mm),
+        grid.shape,
+        grid.spacing_mm,
+        grid.axes,
+        method,
+    )
+    return PreparedPatch(values, coverage)
+
+
+def active_isa() -> str:
+    """Name the instruction set whose kernels run: 'scalar', 'avx2' or 'neon'.
+
+    The best that this CPU has, unless the environment variable NIGROEDGE_ISA names another when the
+    kernels are first used.
+
+    Raises
+    ------
+    NigroedgeError
+        If NIGROEDGE_ISA names one that is unknown or does not run here.
+    """
+    return _core.active_isa()
+
+
+def available_isas() -> tuple[str, ...]:
+    """Name every instruction set that NIGROEDGE_ISA may choose on this CPU, the best last."""
+    return _core.available_isas()
+
+
+def _point(centre_mm: Iterable[float]) -> tuple[float, float, float]:
+    coordinates = tuple(float(coordinate) for coordinate in centre_mm)
+    if len(coordinates) != 3:
+        raise InputError(f"expected a centroid of three coordinates in mm, got {coordinates}")
+    return coordinates

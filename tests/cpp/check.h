@@ -1,0 +1,69 @@
+// The few things that every C++ test here needs: count, compare bits, report, draw numbers.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace check {
+
+struct Tally {
+    long checks = 0;
+    long failures = 0;
+};
+
+inline Tally& tally() {
+    static Tally counts;
+    return counts;
+}
+
+// Counts one check; prints the first few failures.
+inline void that(bool holds, const std::string& what) {
+    ++tally().checks;
+    if (holds) return;
+    if (++tally().failures <= 20) std::printf("FAILED %s\n", what.c_str());
+}
+
+// The same bits, or both NaN: the payload of a NaN is nobody's promise.
+template <class T>
+bool same(T a, T b) {
+    return std::memcmp(&a, &b, sizeof(T)) == 0 || (std::isnan(a) && std::isnan(b));
+}
+
+template <class T>
+bool same(const std::vector<T>& a, const std::vector<T>& b) {
+    if (a.size() != b.size()) return false;
+    for (std::size_t i = 0; i < a.size(); ++i)
+        if (!same(a[i], b[i])) return false;
+    return true;
+}
+
+// Prints the count and gives the exit code of main.
+inline int report(const char* program) {
+    std::printf("%s: %ld checks, %ld failed\n", program, tally().checks, tally().failures);
+    return tally().failures == 0 && tally().checks > 0 ? 0 : 1;
+}
+
+using Random = std::mt19937_64;
+
+inline std::size_t below(Random& random, std::size_t n) {
+    return static_cast<std::size_t>(random() % n);
+}
+
+inline float uniform(Random& random, float low, float high) {
+    return low + (high - low) * static_cast<float>(random() >> 40) / 16777216.0F;
+}
+
+inline std::vector<float> uniforms(Random& random, std::size_t n, float low, float high) {
+    std::vector<float> values(n);
+    for (float& value : values) value = uniform(random, low, high);
+    return values;
+}
+
+}  // namespace check
