@@ -4,4 +4,7 @@
 Research use only. Not for diagnosis.
 """
 
+from nigroedge.embed import get_cmake_dir, get_include, get_library
+
+__all__ = ["get_cmake_dir", "get_include", "get_library"]
 __version__ = "0.1.0"

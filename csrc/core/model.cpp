@@ -116,8 +116,7 @@ Model::Model(const unsigned char* data, std::size_t size, std::size_t n_threads)
 Model::Model(const OnnxModel& onnx, std::size_t n_threads)
     : spec_(read_model_spec(onnx)),
       kernels_(active_kernels()),
-      n_threads_(n_threads),
-      network_(onnx, spec_.grid.shape, n_threads) {
+      network_(onnx, n_threads, kernels_) {
     float sbr = 0;
     predict_patches(selftest_patch(kernels_, spec_).data(), 1, &sbr);
     check_selftest(sbr, spec_, isa());

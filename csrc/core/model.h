@@ -33,8 +33,8 @@ public:
     Model(const unsigned char* data, std::size_t size, std::size_t n_threads);
 
     const ModelSpec& spec() const noexcept { return spec_; }
-    std::size_t n_threads() const noexcept { return n_threads_; }
-    const char* isa() const noexcept { return kernels_.name; }
+    std::size_t n_threads() const { return network_.n_threads(); }
+    const char* isa() const { return network_.isa(); }
 
     // Crops, normalises and runs the patch of each target, all of one volume.
     //
@@ -53,7 +53,6 @@ private:
 
     ModelSpec spec_;
     const kernels::Kernels& kernels_;
-    std::size_t n_threads_;
     Network network_;
 };
 
