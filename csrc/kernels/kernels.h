@@ -46,6 +46,48 @@ struct Summary {
 // fit it, so it is the sum that every instruction set gives.
 constexpr std::size_t kLanes = 16;
 
+// ------------------------------------------------------------------------------------ convolution
+//
+// Channels lie innermost, in blocks of kChannelBlock: a map of C channels is an array
+// [C / 16][x][y][z][16], its channels padded with zeros. "A block" below is 16 floats. Strides count
+// floats. No pointer needs an alignment; 64 bytes are faster. The algorithm: docs/engine.md.
+
+constexpr std::size_t kChannelBlock = 16;
+
+// The tiles of outputs that Winograd kernels make: M outputs along an axis come from M + 2 inputs.
+enum Tile : int { kTile444, kTile442, kTile222, kTileKinds };
+struct TileShape {
+    std::size_t x, y, z;
+};
+constexpr TileShape kTileShapes[kTileKinds] = {{4, 4, 4}, {4, 4, 2}, {2, 2, 2}};
+
+// Where the tiles of one column go: blocks at values + x * x_stride + y * y_stride + z * 16 for
+// x < n_x, y < n_y, z < n_z (n_z counts the whole column); what a tile makes beyond is dropped.
+struct OutputColumn {
+    float* values;
+    std::size_t x_stride, y_stride;
+    std::size_t n_x, n_y, n_z;
+};
+
+// A column is a tile's footprint in x and y, repeated n_tiles times along z. A tile has
+// P = (x + 2)(y + 2)(z + 2) positions, counted with z fastest.
+struct WinogradKernels {
+    // Transform one block of channels of a column. 'planes[x]', x < tile x + 2, points at the first
+    // input of plane x; y advances by 'y_stride', z by 16. Position p of tile t goes to
+    // v + p * v_stride + t * 16.
+    void (*input)(const float* const* planes, std::size_t y_stride, std::size_t n_tiles, float* v,
+                  std::size_t v_stride);
+
+    // Transform the sums m + p * m_stride + t * 16 of one block of channels of a column back, add
+    // 'bias' (16 floats), replace by 'floor' what is below it, and write the outputs.
+    void (*output)(const float* m, std::size_t m_stride, std::size_t n_tiles, const float* bias,
+                   float floor, const OutputColumn& out);
+
+    // The same, then the maximum of each window of 2 x 2 x 2 outputs; 'out' counts windows.
+    void (*output_pool)(const float* m, std::size_t m_stride, std::size_t n_tiles,
+                        const float* bias, float floor, const OutputColumn& out);
+};
+
 struct Kernels {
     const char* name;  // the instruction set, as NIGROEDGE_ISA spells it
 
@@ -74,16 +116,42 @@ struct Kernels {
 
     // dst[i] = float32((float64(x[i]) - shift) * gain); dst may be x.
     void (*rescale)(const float* x, std::size_t n, double shift, double gain, float* dst);
+
+    WinogradKernels winograd[kTileKinds];
+
+    // For one position, m[t][o] = sum over i, in ascending order by FMA from zero, of v[t][i] u[i][o].
+    // v is [n_in / 16][n_tiles][16], u is [n_out / 16][n_in][16], m is [n_out / 16][n_tiles][16];
+    // n_in and n_out are multiples of 16.
+    void (*winograd_product)(const float* v, const float* u, float* m, std::size_t n_tiles,
+                             std::size_t n_in, std::size_t n_out);
+
+    // 3 x 3 x 3 convolution of one channel to one block, one plane of n_y x n_z outputs: the sum over
+    // the 27 taps in C order by FMA from zero, plus bias, at least 'floor'. 'x' is the first tap of
+    // the first output (z advances by 1), 'w' is [27][16], 'out' is [n_y at out_y_stride][n_z][16].
+    void (*conv_first)(const float* x, std::size_t x_stride, std::size_t y_stride, std::size_t n_y,
+                       std::size_t n_z, const float* w, const float* bias, float floor, float* out,
+                       std::size_t out_y_stride);
+
+    // One block of outputs of a fully connected layer: out[s][o] = at least 'floor', the sum over even
+    // i plus the sum over odd i of x[s][i] w[i][o], each in ascending order by FMA from zero, plus
+    // bias[o]. 'w' is [n_in][16]; n_in is even.
+    void (*dense)(const float* x, std::size_t x_stride, std::size_t n_samples, const float* w,
+                  std::size_t n_in, const float* bias, float floor, float* out,
+                  std::size_t out_stride);
 };
 
 // Each fills or overrides slots of a table; `name` is dispatch.cpp's. A function exists only where
 // its instruction set can be compiled, and is called only where it can be run.
 void fill_scalar(Kernels& table);
+void fill_conv_scalar(Kernels& table);
 #if defined(__x86_64__)
 void override_avx2(Kernels& table);
+void override_conv_avx2(Kernels& table);
+void override_conv_avx512(Kernels& table);
 #endif
 #if defined(__aarch64__)
 void override_neon(Kernels& table);
+void override_conv_neon(Kernels& table);
 #endif
 
 }  // namespace nigro::kernels
