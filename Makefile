@@ -6,7 +6,7 @@
 #   make lint       ruff, mypy, clang-format, and a build with warnings as errors
 #   make bench      timings beside other software (docs/benchmarks.md)
 #   make wheel      dist/*.whl
-#   make sanitize   the C++ tests under address and undefined-behaviour sanitizers
+#   make sanitize   the C++ tests under address, undefined-behaviour and thread sanitizers
 #   make test-arm   the C++ tests on emulated 64-bit Arm (g++-aarch64-linux-gnu, qemu-user)
 #   make fuzz       FUZZ_SECONDS (600) of libFuzzer on the model-file reader (clang)
 
@@ -41,10 +41,12 @@ bench: $(VENV)/.bench
 wheel: $(VENV)/.base
 	$(BIN)/pip wheel --no-deps -w dist .
 
-sanitize:
-	cmake -S csrc -B build/sanitize -DCMAKE_BUILD_TYPE=Debug -DNIGROEDGE_TESTS=ON -DNIGROEDGE_SANITIZE=address,undefined
-	cmake --build build/sanitize --parallel 2
-	ctest --test-dir build/sanitize --output-on-failure
+sanitize: sanitize-address,undefined sanitize-thread
+
+sanitize-%:
+	cmake -S csrc -B build/$@ -DCMAKE_BUILD_TYPE=Debug -DNIGROEDGE_TESTS=ON -DNIGROEDGE_SANITIZE=$*
+	cmake --build build/$@ --parallel 2
+	ctest --test-dir build/$@ --output-on-failure
 
 test-arm:
 	cmake -S csrc -B build/arm -DNIGROEDGE_TESTS=ON -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \

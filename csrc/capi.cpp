@@ -246,8 +246,7 @@ nigro_status nigro_predict_patches(nigro_model* model, const float* patches, std
             throw BadArgument("expected 1 or more patches of " + std::to_string(n_voxels) +
                               " values each, got " + std::to_string(n_patches) + " and " +
                               std::to_string(n_values) + " values");
-        std::vector<float> results(n_patches);  // so that a failure leaves 'sbr' untouched
-        model->model.predict_patches(patches, n_patches, results.data());
+        const std::vector<float> results = model->model.predict_patches(patches, n_patches);
         for (std::size_t i = 0; i < n_patches; ++i) sbr[i] = results[i];
     });
 }

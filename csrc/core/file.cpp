@@ -27,6 +27,7 @@ using File = std::unique_ptr<std::FILE, Closer>;
 }
 
 std::size_t size_of(std::FILE* file, const std::string& path, std::size_t max_bytes) {
+    if (std::fgetc(file) == EOF && std::ferror(file) != 0) refuse(path, errno);  // a folder, say
     if (std::fseek(file, 0, SEEK_END) != 0) refuse(path, errno);
     const long size = std::ftell(file);
     if (size < 0 || std::fseek(file, 0, SEEK_SET) != 0) refuse(path, errno);

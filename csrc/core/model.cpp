@@ -117,9 +117,8 @@ Model::Model(const OnnxModel& onnx, std::size_t n_threads)
     : spec_(read_model_spec(onnx)),
       kernels_(active_kernels()),
       network_(onnx, n_threads, kernels_) {
-    float sbr = 0;
-    predict_patches(selftest_patch(kernels_, spec_).data(), 1, &sbr);
-    check_selftest(sbr, spec_, isa());
+    const std::vector<float> patch = selftest_patch(kernels_, spec_);
+    check_selftest(run(patch.data(), 1)[0], spec_, isa());
 }
 
 std::vector<Prediction> Model::predict(const VolumeView& volume,
@@ -132,25 +131,28 @@ std::vector<Prediction> Model::predict(const VolumeView& volume,
     for (std::size_t i = 0; i < targets.size(); ++i)
         predictions[i].coverage =
             prepare(kernels_, volume, spec_, targets[i], patches.data() + i * n_voxels);
-    std::vector<float> sbr(targets.size());
-    network_.run(patches.data(), targets.size(), sbr.data());
-    for (std::size_t i = 0; i < targets.size(); ++i) {
-        if (!std::isfinite(sbr[i]))
-            throw ModelError(std::string("expected the model to give a number for the ") +
-                             name(targets[i].side) + " side, got " +
-                             text(static_cast<double>(sbr[i])));
-        predictions[i].sbr = sbr[i];
-    }
+    const std::vector<float> sbr = run(patches.data(), targets.size());
+    for (std::size_t i = 0; i < targets.size(); ++i) predictions[i].sbr = sbr[i];
     return predictions;
 }
 
-void Model::predict_patches(const float* patches, std::size_t n, float* sbr) {
+std::vector<float> Model::predict_patches(const float* patches, std::size_t n) {
     const std::size_t n_voxels = spec_.n_voxels();
     for (std::size_t i = 0; i < n; ++i)
         if (!std::isfinite(kernels_.summarize(patches + i * n_voxels, n_voxels).sum))
             throw DegeneratePatchError("expected finite values in patch " + std::to_string(i) +
                                        ", got NaN or infinity");
-    network_.run(patches, n, sbr);
+    return run(patches, n);
+}
+
+std::vector<float> Model::run(const float* patches, std::size_t n) {
+    std::vector<float> sbr(n);
+    network_.run(patches, n, sbr.data());
+    for (const float answer : sbr)
+        if (!std::isfinite(answer))
+            throw ModelError("expected the model to answer with a finite number, got " +
+                             text(static_cast<double>(answer)));
+    return sbr;
 }
 
 }  // namespace nigro

@@ -21,7 +21,7 @@ struct Prediction {
     double coverage;  // fraction of the patch inside the volume
 };
 
-// One thread at a time may use a model; different models may run at once.
+// Any number of threads may use a model at once; the network has them take turns.
 class Model {
 public:
     // Reads the model file of 'size' bytes at 'data', plans its network for 'n_threads' threads,
@@ -45,11 +45,12 @@ public:
 
     // Runs the network on 'n' patches that are normalised and mirrored already.
     //
-    // Throws DegeneratePatchError if a value is not finite.
-    void predict_patches(const float* patches, std::size_t n, float* sbr);
+    // Throws DegeneratePatchError if a value is not finite, ModelError if an answer is not.
+    std::vector<float> predict_patches(const float* patches, std::size_t n);
 
 private:
     Model(const OnnxModel& onnx, std::size_t n_threads);
+    std::vector<float> run(const float* patches, std::size_t n);
 
     ModelSpec spec_;
     const kernels::Kernels& kernels_;

@@ -32,10 +32,10 @@
  * and keeps no pointer.  The caller owns what it receives from nigro_model_open() and
  *   nigro_model_open_memory(), and gives it back with nigro_model_free().
  *
- * - Threads.  Different models may be used by different threads at once.  One model is used by one
- *   thread at a time; it need not be the thread that opened it.  The functions that take no model
- * may be called at any time.  A process that forks must open its models after the fork: the threads
- * of a model stay behind in the parent.
+ * - Threads.  Any thread may call any function at any time.  Calls on one model take turns; calls
+ *   on different models run side by side.  Only nigro_model_free() must be the last call on its
+ *   model.  A process that forks must open its models after the fork: the threads of a model stay
+ *   behind in the parent.  A program that unloads the library must free all models first.
  *
  * - Quiet.  The library prints nothing, ends no program, changes no setting of the process (locale,
  *   signals, floating-point mode), opens no file but the model, and opens no socket.  It reads one
@@ -82,10 +82,10 @@ enum {
     NIGRO_BAD_MODEL = 3,        /* not a model of this format, a network that this engine does not
                                    run, or a model that fails its self-test */
     NIGRO_UNSUPPORTED = 4,      /* NIGROEDGE_ISA names what this CPU cannot run */
-    NIGRO_BAD_GEOMETRY = 5,     /* a broken affine, a centroid outside the volume, or a patch of
-                                   which less than 0.9 lies inside it */
-    NIGRO_DEGENERATE_PATCH = 6, /* the voxels around the centroid are constant, not finite, or have
-                                   no positive mean to divide by */
+    NIGRO_BAD_GEOMETRY = 5,     /* a broken affine, a centroid outside the volume, a patch of which
+                                   less than 0.9 lies inside it, or left and right exchanged */
+    NIGRO_DEGENERATE_PATCH = 6, /* the voxels around the centroid are constant, not finite, without
+                                   a positive mean to divide by, or no SMWI: negative */
     NIGRO_SIDE_NOT_SERVED = 7,  /* the model was not trained for that side */
     NIGRO_NO_MEMORY = 8,        /* the system gave no memory or no thread */
     NIGRO_INTERNAL = 9          /* a bug in this library */
@@ -205,10 +205,11 @@ NIGRO_API nigro_status nigro_predict(struct nigro_model* model, const struct nig
  *
  * 'patches' has n_values float32: one patch after the other, each of patch_shape[0] *
  * patch_shape[1] * patch_shape[2] values (see nigro_model_info()) with the last axis fastest. 'sbr'
- * receives n_patches values.  Values that are not finite give an SBR that is not finite.
+ * receives n_patches values.
  *
  * Returns NIGRO_OK; NIGRO_BAD_ARGUMENT if a pointer is NULL, n_patches is 0, or n_values is not
- * n_patches whole patches; NIGRO_NO_MEMORY; NIGRO_INTERNAL.
+ * n_patches whole patches; NIGRO_DEGENERATE_PATCH if a value is not finite; NIGRO_BAD_MODEL if the
+ * network's answer is not finite; NIGRO_NO_MEMORY; NIGRO_INTERNAL.
  */
 NIGRO_API nigro_status nigro_predict_patches(struct nigro_model* model, const float* patches,
                                              size_t n_values, float* sbr, size_t n_patches);
