@@ -6,6 +6,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <map>
@@ -258,12 +259,12 @@ void check_patches(const nigro::Network& network, const Patches& patches) {
     const nigro::Extent& extent = network.patch();
     std::vector<std::size_t> expected{network.n_channels(), extent.x, extent.y, extent.z};
     if (patches.ndim() == 4 && network.n_channels() == 1) expected.erase(expected.begin());
-    const std::vector<std::size_t> got(patches.shape(), patches.shape() + patches.ndim());
-    if (got.size() == expected.size() + 1 &&
-        std::equal(expected.begin(), expected.end(), got.begin() + 1))
-        return;
-    throw nigro::BadArgument("expected n patches of shape " + describe_shape(expected) + ", got " +
-                             describe_shape(got));
+    const py::ssize_t* const shape = patches.shape();
+    const std::vector<std::size_t> got(shape + std::min<py::ssize_t>(patches.ndim(), 1),
+                                       shape + patches.ndim());
+    if (patches.ndim() > 0 && got == expected) return;
+    throw nigro::BadArgument("expected n patches of shape " + describe_shape(expected) +
+                             ", got n of " + describe_shape(got));
 }
 
 Floats run_network(nigro::Network& network, const Patches& patches) {
@@ -318,8 +319,7 @@ PYBIND11_MODULE(_core, m) {
         "Raises ModelError.");
 
     py::class_<nigro::Network>(m, "Network", "The built-in engine with one network.")
-        .def(py::init(&open_network), "content"_a, py::kw_only(), "threads"_a,
-             "isa"_a = py::none())
+        .def(py::init(&open_network), "content"_a, py::kw_only(), "threads"_a, "isa"_a = py::none())
         .def("run", &run_network, "patches"_a.noconvert())
         .def("features", &features_of, "patches"_a.noconvert())
         .def_property_readonly("isa", [](const nigro::Network& network) { return network.isa(); })

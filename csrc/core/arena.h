@@ -1,5 +1,5 @@
-// One allocation that is planned first: every buffer reserves its place, then all get memory at once.
-// SPDX-License-Identifier: Apache-2.0
+// One allocation that is planned first: every buffer reserves its place, then all get memory at
+// once. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>

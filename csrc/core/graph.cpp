@@ -83,8 +83,9 @@ public:
     Graph follow() {
         for (const OnnxNode& node : model_.nodes) {
             if (node.inputs.empty() || node.inputs[0] != value_ || node.outputs.size() != 1)
-                refuse(describe(node), "expected one chain of nodes, each with one output that the "
-                                       "next one reads");
+                refuse(describe(node),
+                       "expected one chain of nodes, each with one output that the "
+                       "next one reads");
             add(node);
             value_ = node.outputs[0];
         }
@@ -114,7 +115,8 @@ private:
 
     void end() {
         if (value_ != model_.outputs[0].name || graph_.denses.empty() || channels_ != 1)
-            refuse("this graph", "expected it to end in a Gemm with 1 output, which is the graph's");
+            refuse("this graph",
+                   "expected it to end in a Gemm with 1 output, which is the graph's");
     }
 
     void add(const OnnxNode& node) {
@@ -133,7 +135,8 @@ private:
     }
 
     void add_conv(const OnnxNode& node) {
-        expect_attributes(node, {"auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"});
+        expect_attributes(node,
+                          {"auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"});
         expect_auto_pad(node, {"NOTSET", "SAME_UPPER", "SAME_LOWER"});
         expect_spatial(node);
         const OnnxTensor& weights = tensor(node, 1);
@@ -156,7 +159,8 @@ private:
         expect_attributes(node, {});
         if (!graph_.denses.empty())
             graph_.denses.back().relu = true;
-        else if (!graph_.convs.empty())  // also after its max-pool or Flatten: it commutes with both
+        else if (!graph_.convs
+                      .empty())  // also after its max-pool or Flatten: it commutes with both
             graph_.convs.back().relu = true;
         else
             refuse(describe(node), "expected a Conv or Gemm before it");
@@ -232,14 +236,14 @@ private:
         const OnnxTensor& found = tensor(node, 2);
         if (found.n_elements != n_out || found.dims.empty() ||
             found.dims.back() != static_cast<std::int64_t>(n_out))
-            refuse(describe(node), "expected a bias of " + std::to_string(n_out) + ", got " +
-                                       list(found.dims));
+            refuse(describe(node),
+                   "expected a bias of " + std::to_string(n_out) + ", got " + list(found.dims));
         return &found;
     }
 
     const OnnxModel& model_;
     Graph graph_{};
-    std::string_view value_;   // what the next node must read
+    std::string_view value_;    // what the next node must read
     std::size_t channels_ = 0;  // its channels, or its width once it is flat
     Extent extent_{};
     bool flat_ = false;

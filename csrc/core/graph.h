@@ -1,8 +1,8 @@
 // The networks that the built-in engine runs, as read from an ONNX graph: a chain of layers.
 //
-// A chain of Conv (3 x 3 x 3, stride 1, padding 1), Relu, MaxPool (2 x 2 x 2, stride 2, odd remainders
-// dropped), one Flatten, and Gemm; any number, any channels, any patch. Relu and MaxPool are folded
-// into the convolution before them. Anything else is refused: other engines run it.
+// A chain of Conv (3 x 3 x 3, stride 1, padding 1), Relu, MaxPool (2 x 2 x 2, stride 2, odd
+// remainders dropped), one Flatten, and Gemm; any number, any channels, any patch. Relu and MaxPool
+// are folded into the convolution before them. Anything else is refused: other engines run it.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -20,8 +20,8 @@ struct Extent {
     std::size_t count() const { return x * y * z; }
 };
 
-// One convolution: n_in maps of 'extent' to n_out maps of the same extent, or of half of it, rounded
-// down, where the maxima of windows are taken. Weights are (n_out, n_in, 3, 3, 3).
+// One convolution: n_in maps of 'extent' to n_out maps of the same extent, or of half of it,
+// rounded down, where the maxima of windows are taken. Weights are (n_out, n_in, 3, 3, 3).
 struct ConvSpec {
     std::size_t n_in, n_out;
     Extent extent;
@@ -51,8 +51,8 @@ struct Graph {
 
 // Read the chain that 'model' states; weights stay views into the model.
 //
-// Throws ModelError, naming the node and the engines that run it, for anything but such a chain from
-// one float input (n, channels, x, y, z) to one float output (n, 1).
+// Throws ModelError, naming the node and the engines that run it, for anything but such a chain
+// from one float input (n, channels, x, y, z) to one float output (n, 1).
 Graph read_graph(const OnnxModel& model);
 
 }  // namespace nigro

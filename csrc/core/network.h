@@ -1,7 +1,7 @@
 // The built-in engine: plans a chain of layers once, then runs patches through it.
 //
-// The same bits for every instruction set, number of threads and batch: each output is summed in one
-// order with explicit FMA (kernels/kernels.h), and the plan depends on shapes alone.
+// The same bits for every instruction set, number of threads and batch: each output is summed in
+// one order with explicit FMA (kernels/kernels.h), and the plan depends on shapes alone.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

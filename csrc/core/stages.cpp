@@ -18,7 +18,8 @@ public:
     explicit MapPlanes(const Maps& maps) : maps_(maps) {}
     void planes(std::size_t sample, std::size_t block, std::size_t x, std::size_t y,
                 std::size_t n_planes, const float** planes) const override {
-        for (std::size_t i = 0; i < n_planes; ++i) planes[i] = maps_.stored(sample, block, x + i, y);
+        for (std::size_t i = 0; i < n_planes; ++i)
+            planes[i] = maps_.stored(sample, block, x + i, y);
     }
     std::size_t y_stride() const override { return maps_.y_stride(); }
 
@@ -73,7 +74,8 @@ private:
             frame.n_samples * conv_.columns_x(pooled) * conv_.columns_y(pooled);
         frame.threads.run([&](std::size_t index) {
             const Share mine = share(n_columns, index, frame.threads.size());
-            conv_.run(frame.kernels, source, mine.first, mine.last, scratch_.of(index), pooled, out);
+            conv_.run(frame.kernels, source, mine.first, mine.last, scratch_.of(index), pooled,
+                      out);
         });
     }
 
@@ -106,8 +108,8 @@ public:
     void run(const Kernels& kernels, const float* volume, std::size_t x, std::size_t block,
              float* out, std::size_t out_y_stride) const {
         const std::size_t y_stride = spec_.extent.z + 2, x_stride = (spec_.extent.y + 2) * y_stride;
-        kernels.conv_first(volume + x * x_stride, x_stride, y_stride, spec_.extent.y, spec_.extent.z,
-                           weights_ + block * 27 * kBlock, bias_ + block * kBlock,
+        kernels.conv_first(volume + x * x_stride, x_stride, y_stride, spec_.extent.y,
+                           spec_.extent.z, weights_ + block * 27 * kBlock, bias_ + block * kBlock,
                            spec_.relu ? 0.0f : -std::numeric_limits<float>::infinity(), out,
                            out_y_stride);
     }
@@ -163,7 +165,8 @@ public:
     void locate(const Arena& arena) { slots_ = arena.at(place_); }
     void restart() { sample_ = std::numeric_limits<std::size_t>::max(); }
 
-    // Makes the stored planes [x, x + n_slots) of a sample; rows of a sample come in ascending order.
+    // Makes the stored planes [x, x + n_slots) of a sample; rows of a sample come in ascending
+    // order.
     void prepare(const Kernels& kernels, const Maps& in, std::size_t sample, std::size_t x) {
         if (sample != sample_) next_ = 0;
         sample_ = sample;
@@ -235,8 +238,8 @@ private:
             const Share mine = share(frame.n_samples * n_x, index, frame.threads.size());
             for (std::size_t row = mine.first; row < mine.last; ++row) {
                 ring.prepare(frame.kernels, in, row / n_x, row % n_x * conv_.tile().x);
-                conv_.run(frame.kernels, ring, row * n_y, (row + 1) * n_y, scratch_.of(index), pooled,
-                          out);
+                conv_.run(frame.kernels, ring, row * n_y, (row + 1) * n_y, scratch_.of(index),
+                          pooled, out);
             }
         });
     }

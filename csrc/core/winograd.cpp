@@ -29,9 +29,9 @@ std::size_t tiles_of(TileShape tile, Extent extent) {
 }
 
 // Multiply-adds that a layer costs, or other work expressed in them: each position of each tile is
-// multiplied, and transformed on the way in and out; each weight comes from beyond the inner caches.
-// The factors are measured (docs/engine.md) and part of the plan: they choose among algorithms
-// that round differently, so they never depend on the machine.
+// multiplied, and transformed on the way in and out; each weight comes from beyond the inner
+// caches. The factors are measured (docs/engine.md) and part of the plan: they choose among
+// algorithms that round differently, so they never depend on the machine.
 double cost(TileShape tile, Extent extent, std::size_t n_in, std::size_t n_out) {
     constexpr double kInput = 7 * kBlock, kOutput = 5 * kBlock, kWeight = 4;
     const auto in = double(blocks_of(n_in)), out = double(blocks_of(n_out));
@@ -92,8 +92,8 @@ void transform_weights(TileShape tile, const double* weights, double* result) {
         apply(z, weights + i * 3 * kBlock, 1, along_z + i * n_z * kBlock, 1);
     for (std::size_t i = 0; i < 3; ++i)
         for (std::size_t k = 0; k < n_z; ++k)
-            apply(y, along_z + (i * 3 * n_z + k) * kBlock, n_z,
-                  along_yz + (i * n_yz + k) * kBlock, n_z);
+            apply(y, along_z + (i * 3 * n_z + k) * kBlock, n_z, along_yz + (i * n_yz + k) * kBlock,
+                  n_z);
     for (std::size_t k = 0; k < n_yz; ++k)
         apply(x, along_yz + k * kBlock, n_yz, result + k * kBlock, n_yz);
 }
@@ -234,15 +234,16 @@ void WinogradConv::transform_inputs(const Kernels& kernels, const PlaneSource& s
         for (std::size_t in = 0; in < blocks_of(spec_.n_in); ++in) {
             const float* planes[kMaxSide];
             source.planes(sample, in, x * tile().x, y * tile().y, tile().x + 2, planes);
-            kernels.winograd[tile_].input(
-                planes, source.y_stride(), n_z,
-                block.scratch.v + (in * block.n_tiles + i * n_z) * kBlock, block.v_stride);
+            kernels.winograd[tile_].input(planes, source.y_stride(), n_z,
+                                          block.scratch.v + (in * block.n_tiles + i * n_z) * kBlock,
+                                          block.v_stride);
         }
     }
 }
 
 void WinogradConv::multiply(const Kernels& kernels, const Block& block) const {
-    const std::size_t n_in = blocks_of(spec_.n_in) * kBlock, n_out = blocks_of(spec_.n_out) * kBlock;
+    const std::size_t n_in = blocks_of(spec_.n_in) * kBlock,
+                      n_out = blocks_of(spec_.n_out) * kBlock;
     for (std::size_t p = 0; p < n_positions(); ++p)
         kernels.winograd_product(block.scratch.v + p * block.v_stride, weights_ + p * n_in * n_out,
                                  block.scratch.m + p * block.m_stride, block.n_tiles, n_in, n_out);
@@ -255,16 +256,19 @@ void WinogradConv::transform_outputs(const Kernels& kernels, const Block& block,
     const std::size_t side_x = tile().x / step, side_y = tile().y / step;
     const Extent extent = output_extent(block.pooled);
     const float floor = spec_.relu ? 0.0f : -std::numeric_limits<float>::infinity();
-    const auto write = block.pooled ? kernels.winograd[tile_].output_pool
-                                    : kernels.winograd[tile_].output;
+    const auto write =
+        block.pooled ? kernels.winograd[tile_].output_pool : kernels.winograd[tile_].output;
     for (std::size_t i = 0; i < block.count; ++i) {
         const std::size_t column = block.first + i;
         const std::size_t sample = column / (n_x * n_y);
         const std::size_t x = column / n_y % n_x * side_x, y = column % n_y * side_y;
         for (std::size_t b = 0; b < blocks_of(spec_.n_out); ++b) {
-            const OutputColumn target{out.voxel(sample, b, x, y),     out.x_stride(),
-                                      out.y_stride(),                 std::min(side_x, extent.x - x),
-                                      std::min(side_y, extent.y - y), extent.z};
+            const OutputColumn target{out.voxel(sample, b, x, y),
+                                      out.x_stride(),
+                                      out.y_stride(),
+                                      std::min(side_x, extent.x - x),
+                                      std::min(side_y, extent.y - y),
+                                      extent.z};
             write(block.scratch.m + (b * block.n_tiles + i * n_z) * kBlock, block.m_stride, n_z,
                   bias_ + b * kBlock, floor, target);
         }

@@ -1,9 +1,9 @@
 // One 3 x 3 x 3 convolution by Winograd's minimal filtering, with bias, ReLU and max-pool fused.
 //
 // Tiles of outputs (such as 4 x 4 x 4) are made from overlapping tiles of inputs: transform the
-// inputs, multiply position by position with transformed weights, transform back. The tile is chosen
-// by the shape of the layer alone. A block of columns of tiles passes through the three stages while
-// its values are in cache. The algorithm, its costs and its errors: docs/engine.md.
+// inputs, multiply position by position with transformed weights, transform back. The tile is
+// chosen by the shape of the layer alone. A block of columns of tiles passes through the three
+// stages while its values are in cache. The algorithm, its costs and its errors: docs/engine.md.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -38,7 +38,8 @@ public:
     // Plans the layer and reserves its weights. 'pool' fuses one max-pool of 2 x 2 x 2.
     WinogradConv(const ConvSpec& spec, bool pool, Arena& arena);
 
-    // Transforms and packs the weights into the arena, the blocks of outputs shared among 'threads'.
+    // Transforms and packs the weights into the arena, the blocks of outputs shared among
+    // 'threads'.
     void pack(const Arena& arena, ThreadPool& threads);
 
     kernels::TileShape tile() const { return kernels::kTileShapes[tile_]; }

@@ -5,8 +5,8 @@
 // and then includes this text, which therefore has no include guard and no includes. A lane is a
 // channel and lanes never meet, so the width of Vec cannot change a result: every output value is
 // made by the same operations in the same order, with FMA where fma() or fnma() stands and nowhere
-// else. With one lane this is the specification. Contracts: kernels.h; the algorithm: docs/engine.md.
-// SPDX-License-Identifier: Apache-2.0
+// else. With one lane this is the specification. Contracts: kernels.h; the algorithm:
+// docs/engine.md. SPDX-License-Identifier: Apache-2.0
 
 // A short loop whose arrays are registers only once it is unrolled.
 #if defined(__clang__)
@@ -26,8 +26,8 @@ constexpr std::size_t kVecs = kBlock / Vec::kLanes;  // vectors in a block of ch
 //
 // F(2, 3) interpolates at 0, 1, -1 and infinity. F(4, 3) at 0, +-3/4, +-3/2 and infinity: their
 // powers are exact in float32, and the error is a fifth of that of the usual 0, +-1, +-2.
-// Values of a transform that share their terms are made together: of the input's, pair() makes the two
-// whose places are kPairs[Pair]; of the output's, part() makes the even ones or the odd ones.
+// Values of a transform that share their terms are made together: of the input's, pair() makes the
+// two whose places are kPairs[Pair]; of the output's, part() makes the even ones or the odd ones.
 template <int M>
 struct Transform;
 
@@ -111,8 +111,8 @@ inline void output_transform(const Vec (&m)[M + 2], Vec (&y)[M]) {
 
 // --------------------------------------------------------------------------------- winograd_input
 
-// Transform one plane of the column along x and then along y, two of its transformed rows at a time:
-// so they stay in registers, where the plane of 36 vectors would not.
+// Transform one plane of the column along x and then along y, two of its transformed rows at a
+// time: so they stay in registers, where the plane of 36 vectors would not.
 template <int MX, int MY, int Pair>
 inline void input_rows(const float* const* planes, std::size_t y_stride, std::size_t offset,
                        float* out) {
@@ -177,9 +177,8 @@ inline void product_rows(const float* v, const float* u, float* m, std::size_t n
     constexpr int kColumns = Blocks * int(kVecs);
     Vec sums[Rows][kColumns];
     NIGRO_UNROLL
-    for (int row = 0; row < Rows; ++row)
-        NIGRO_UNROLL
-        for (int column = 0; column < kColumns; ++column) sums[row][column] = broadcast(0.0f);
+    for (int row = 0; row < Rows; ++row) NIGRO_UNROLL
+    for (int column = 0; column < kColumns; ++column) sums[row][column] = broadcast(0.0f);
     for (std::size_t i = 0; i < n_in; i += kBlock, v += n_tiles * kBlock) {
         NIGRO_UNROLL_4
         for (std::size_t lane = 0; lane < kBlock; ++lane, u += kBlock) {
@@ -198,12 +197,11 @@ inline void product_rows(const float* v, const float* u, float* m, std::size_t n
         }
     }
     NIGRO_UNROLL
-    for (int row = 0; row < Rows; ++row)
-        NIGRO_UNROLL
-        for (int column = 0; column < kColumns; ++column)
-            store(m + std::size_t(column) / kVecs * n_tiles * kBlock + std::size_t(row) * kBlock +
-                      std::size_t(column) % kVecs * Vec::kLanes,
-                  sums[row][column]);
+    for (int row = 0; row < Rows; ++row) NIGRO_UNROLL
+    for (int column = 0; column < kColumns; ++column)
+        store(m + std::size_t(column) / kVecs * n_tiles * kBlock + std::size_t(row) * kBlock +
+                  std::size_t(column) % kVecs * Vec::kLanes,
+              sums[row][column]);
 }
 
 // Calls product_rows<rows>: a loop over tiles whose sums stay in registers needs their number at
@@ -356,14 +354,14 @@ inline void first_rows(const float* x, std::size_t x_stride, std::size_t y_strid
                        const float* bias, float floor, float* out) {
     Vec sums[Rows][kVecs];
     NIGRO_UNROLL
-    for (int row = 0; row < Rows; ++row)
-        NIGRO_UNROLL
-        for (std::size_t k = 0; k < kVecs; ++k) sums[row][k] = broadcast(0.0f);
+    for (int row = 0; row < Rows; ++row) NIGRO_UNROLL
+    for (std::size_t k = 0; k < kVecs; ++k) sums[row][k] = broadcast(0.0f);
     for (std::size_t tap = 0; tap < 27; ++tap) {
         const float* source = x + tap / 9 * x_stride + tap / 3 % 3 * y_stride + tap % 3;
         Vec weights[kVecs];
         NIGRO_UNROLL
-        for (std::size_t k = 0; k < kVecs; ++k) weights[k] = load(w + tap * kBlock + k * Vec::kLanes);
+        for (std::size_t k = 0; k < kVecs; ++k)
+            weights[k] = load(w + tap * kBlock + k * Vec::kLanes);
         NIGRO_UNROLL
         for (int row = 0; row < Rows; ++row) {
             const Vec value = broadcast(source[row]);
@@ -373,11 +371,10 @@ inline void first_rows(const float* x, std::size_t x_stride, std::size_t y_strid
         }
     }
     NIGRO_UNROLL
-    for (int row = 0; row < Rows; ++row)
-        NIGRO_UNROLL
-        for (std::size_t k = 0; k < kVecs; ++k)
-            store(out + std::size_t(row) * kBlock + k * Vec::kLanes,
-                  maximum(broadcast(floor), add(sums[row][k], load(bias + k * Vec::kLanes))));
+    for (int row = 0; row < Rows; ++row) NIGRO_UNROLL
+    for (std::size_t k = 0; k < kVecs; ++k)
+        store(out + std::size_t(row) * kBlock + k * Vec::kLanes,
+              maximum(broadcast(floor), add(sums[row][k], load(bias + k * Vec::kLanes))));
 }
 
 // Calls first_rows<rows>, as product_chunk() does.
@@ -415,10 +412,8 @@ inline void dense_samples(const float* x, std::size_t x_stride, const float* w, 
                           const float* bias, float floor, float* out, std::size_t out_stride) {
     Vec even[Samples][kVecs], odd[Samples][kVecs];
     NIGRO_UNROLL
-    for (int sample = 0; sample < Samples; ++sample)
-        NIGRO_UNROLL
-        for (std::size_t k = 0; k < kVecs; ++k)
-            even[sample][k] = odd[sample][k] = broadcast(0.0f);
+    for (int sample = 0; sample < Samples; ++sample) NIGRO_UNROLL
+    for (std::size_t k = 0; k < kVecs; ++k) even[sample][k] = odd[sample][k] = broadcast(0.0f);
     for (std::size_t i = 0; i < n_in; i += 2, w += 2 * kBlock) {
         NIGRO_UNROLL
         for (int sample = 0; sample < Samples; ++sample) {
@@ -432,12 +427,11 @@ inline void dense_samples(const float* x, std::size_t x_stride, const float* w, 
         }
     }
     NIGRO_UNROLL
-    for (int sample = 0; sample < Samples; ++sample)
-        NIGRO_UNROLL
-        for (std::size_t k = 0; k < kVecs; ++k)
-            store(out + std::size_t(sample) * out_stride + k * Vec::kLanes,
-                  maximum(broadcast(floor),
-                          add(add(even[sample][k], odd[sample][k]), load(bias + k * Vec::kLanes))));
+    for (int sample = 0; sample < Samples; ++sample) NIGRO_UNROLL
+    for (std::size_t k = 0; k < kVecs; ++k)
+        store(out + std::size_t(sample) * out_stride + k * Vec::kLanes,
+              maximum(broadcast(floor),
+                      add(add(even[sample][k], odd[sample][k]), load(bias + k * Vec::kLanes))));
 }
 
 void dense(const float* x, std::size_t x_stride, std::size_t n_samples, const float* w,

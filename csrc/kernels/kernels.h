@@ -49,8 +49,8 @@ constexpr std::size_t kLanes = 16;
 // ------------------------------------------------------------------------------------ convolution
 //
 // Channels lie innermost, in blocks of kChannelBlock: a map of C channels is an array
-// [C / 16][x][y][z][16], its channels padded with zeros. "A block" below is 16 floats. Strides count
-// floats. No pointer needs an alignment; 64 bytes are faster. The algorithm: docs/engine.md.
+// [C / 16][x][y][z][16], its channels padded with zeros. "A block" below is 16 floats. Strides
+// count floats. No pointer needs an alignment; 64 bytes are faster. The algorithm: docs/engine.md.
 
 constexpr std::size_t kChannelBlock = 16;
 
@@ -119,22 +119,23 @@ struct Kernels {
 
     WinogradKernels winograd[kTileKinds];
 
-    // For one position, m[t][o] = sum over i, in ascending order by FMA from zero, of v[t][i] u[i][o].
-    // v is [n_in / 16][n_tiles][16], u is [n_out / 16][n_in][16], m is [n_out / 16][n_tiles][16];
-    // n_in and n_out are multiples of 16.
+    // For one position, m[t][o] = sum over i, in ascending order by FMA from zero, of v[t][i]
+    // u[i][o]. v is [n_in / 16][n_tiles][16], u is [n_out / 16][n_in][16], m is [n_out /
+    // 16][n_tiles][16]; n_in and n_out are multiples of 16.
     void (*winograd_product)(const float* v, const float* u, float* m, std::size_t n_tiles,
                              std::size_t n_in, std::size_t n_out);
 
-    // 3 x 3 x 3 convolution of one channel to one block, one plane of n_y x n_z outputs: the sum over
-    // the 27 taps in C order by FMA from zero, plus bias, at least 'floor'. 'x' is the first tap of
-    // the first output (z advances by 1), 'w' is [27][16], 'out' is [n_y at out_y_stride][n_z][16].
+    // 3 x 3 x 3 convolution of one channel to one block, one plane of n_y x n_z outputs: the sum
+    // over the 27 taps in C order by FMA from zero, plus bias, at least 'floor'. 'x' is the first
+    // tap of the first output (z advances by 1), 'w' is [27][16], 'out' is [n_y at
+    // out_y_stride][n_z][16].
     void (*conv_first)(const float* x, std::size_t x_stride, std::size_t y_stride, std::size_t n_y,
                        std::size_t n_z, const float* w, const float* bias, float floor, float* out,
                        std::size_t out_y_stride);
 
-    // One block of outputs of a fully connected layer: out[s][o] = at least 'floor', the sum over even
-    // i plus the sum over odd i of x[s][i] w[i][o], each in ascending order by FMA from zero, plus
-    // bias[o]. 'w' is [n_in][16]; n_in is even.
+    // One block of outputs of a fully connected layer: out[s][o] = at least 'floor', the sum over
+    // even i plus the sum over odd i of x[s][i] w[i][o], each in ascending order by FMA from zero,
+    // plus bias[o]. 'w' is [n_in][16]; n_in is even.
     void (*dense)(const float* x, std::size_t x_stride, std::size_t n_samples, const float* w,
                   std::size_t n_in, const float* bias, float floor, float* out,
                   std::size_t out_stride);
