@@ -329,6 +329,13 @@ long resident_kb() {
     return kb;
 }
 
+// The address sanitizer holds freed memory back, to catch who uses it still.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kKeepsFreedMemory = true;
+#else
+constexpr bool kKeepsFreedMemory = false;
+#endif
+
 long loop(nigro_model* model, const Scan& scan, long n) {
     const std::string file = tiny::model();
     const Answer expected = predicted(model, scan.volume);
@@ -364,7 +371,8 @@ int main(int argc, char** argv) {
         test_a_side_that_is_not_served(scan);
         test_last_error_belongs_to_the_thread();
         test_threads(scan);
-        that(loop(model, scan, 3000) < 1000, "memory stays flat");
+        const long growth_kb = loop(model, scan, 3000);
+        that(kKeepsFreedMemory || growth_kb < 1000, "memory stays flat");
     }
     nigro_model_free(model);
     return check::report("test_capi");
