@@ -201,7 +201,7 @@ class ModelSpec:
             "normalize": self.normalize,
             "side": self.side,
             "mirror": self.mirror,
-            "selftest_sbr": f"0x{int(sbr.view(np.uint32)):08x} {sbr}",
+            "selftest_sbr": f"0x{int(sbr.view(np.uint32)):08x} {sbr!s}",
             "card": self.card.to_json(),
         }
         return {_PREFIX + key: value for key, value in values.items()}
@@ -411,8 +411,10 @@ def _selftest(text: str) -> float:
     """Read '0xBITS decimal'; both must be the same float32."""
     match = _match(_SELFTEST, text, "float32 bits and decimal such as '0x40133333 2.3'")
     bits = np.array(int(match[1], 16), dtype=np.uint32).view(np.float32)
-    if bits != np.float32(match[2]):
-        raise ValueError(f"bits {match[1]} are {bits}, but the decimal is {match[2]}")
+    with np.errstate(over="ignore"):
+        decimal = np.float32(match[2])
+    if bits != decimal:
+        raise ValueError(f"bits {match[1]} are {bits!s}, but the decimal is {match[2]}")
     return float(bits)
 
 

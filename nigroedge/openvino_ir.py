@@ -70,7 +70,6 @@ class Ir:
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
     ops: Mapping[str, int]
-    n_parameters: int
 
 
 def read_ir(xml: bytes, n_weight_bytes: int) -> Ir:
@@ -85,17 +84,15 @@ def read_ir(xml: bytes, n_weight_bytes: int) -> Ir:
     layers = net.findall("./layers/layer")
     if not 0 < len(layers) <= _MAX_LAYERS:
         raise ModelError(f"expected 1 to {_MAX_LAYERS} layers of an OpenVINO IR, got {len(layers)}")
-    n_parameters = 0
     for layer in layers:
         _check_layer(layer)
         if layer.get("type") == "Const":
-            n_parameters += _check_constant(layer, n_weight_bytes)
+            _check_constant(layer, n_weight_bytes)
     return Ir(
         metadata=_metadata(net),
         inputs=tuple(_input(layer) for layer in layers if layer.get("type") == "Parameter"),
         outputs=tuple(_outputs(net, layers)),
         ops=Counter(layer.get("type", "") for layer in layers),
-        n_parameters=n_parameters,
     )
 
 
@@ -129,13 +126,13 @@ def _check_layer(layer: ElementTree.Element) -> None:
             raise ModelError(f"layer {kind!r} has a <{part.tag[:40]!r}>, which is not allowed")
 
 
-def _check_constant(layer: ElementTree.Element, n_weight_bytes: int) -> int:
-    """Check that a constant lies in the .bin; give its number of elements if it may be learnt."""
+def _check_constant(layer: ElementTree.Element, n_weight_bytes: int) -> None:
+    """Check that a constant lies in the .bin and has the size that its shape says."""
     data = layer.find("data")
     attributes = {} if data is None else data.attrib
     name = layer.get("name", "")[:40]
     offset, size = (_integer(attributes.get(key, "")) for key in ("offset", "size"))
-    element_type, item_bytes = _element_type(attributes.get("element_type", ""))
+    _, item_bytes = _element_type(attributes.get("element_type", ""))
     n_elements = math.prod(_dims(attributes.get("shape", "?"), open_batch=False))
     if offset + size > n_weight_bytes:
         raise ModelError(
@@ -145,8 +142,6 @@ def _check_constant(layer: ElementTree.Element, n_weight_bytes: int) -> int:
         raise ModelError(
             f"constant {name!r} has dims for {n_elements * item_bytes} bytes, but holds {size}"
         )
-    # Shapes and axes are int64; single numbers are scales and ranges of quantisation.
-    return 0 if element_type == "int64" or n_elements == 1 else n_elements
 
 
 def _input(layer: ElementTree.Element) -> Value:

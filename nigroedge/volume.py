@@ -25,15 +25,34 @@ STORED_DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8")
 
 @dataclass(frozen=True)
 class Source:
-    """The file that a volume came from."""
+    """The file that a volume came from.
+
+    Parameters
+    ----------
+    path : Path
+        As the user named it.
+    parts : tuple of Path, optional
+        All files that the volume came from, if they are more than one: header, then image.
+    read_ms : float, optional
+        How long reading took, in milliseconds.
+    """
 
     path: Path
+    parts: tuple[Path, ...] = ()
+    read_ms: float | None = None
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the file as it lies on disk, in hexadecimal; read when first asked for."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        """SHA-256 of the file, in hexadecimal; of the parts, one after the other, if there are any.
+
+        Of the bytes as they lie on disk, read when first asked for.
+        """
+        digest = hashlib.sha256()
+        for part in self.parts or (self.path,):
+            with part.open("rb") as file:
+                while chunk := file.read(1 << 20):
+                    digest.update(chunk)
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small model files for tests: made with the onnx package, and a float64 oracle for what they give.
 
-The network is one of the project's own shape, as small as it can be: convolution 3³ and ReLU, max-pool
-2³ that drops odd remainders, flatten, Gemm; two inputs to learn from: seed and patch shape.
+The network is of the project's own kind, as small as it can be: convolution 3³ and ReLU, max-pool
+2³ that drops odd remainders, flatten, Gemm.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def oracle(net: Net, patches: np.ndarray) -> np.ndarray:
         values = np.maximum(_conv3(values, weight) + bias.reshape(1, -1, 1, 1, 1), 0)
         values = _max_pool2(values)
     weight, bias = net.head
-    return values.reshape(len(values), -1) @ weight[0].astype(np.float64) + bias[0]
+    return values.reshape(len(values), weight.shape[1]) @ weight[0].astype(np.float64) + bias[0]
 
 
 def _conv3(values, weight):

@@ -24,8 +24,8 @@ INCLUDES = {
     "kernels": {"kernels"},
     "core": {"core", "kernels"},
     "include": set(),
-    "bindings.cpp": {"core"},
-    "capi.cpp": {"core", "include"},
+    "bindings.cpp": {"core", "kernels"},
+    "capi.cpp": {"core", "kernels", "include"},
 }
 #: An instruction-set file may include its contract, its own templates and intrinsics: nothing that
 #: could hand an inline function compiled for a new CPU to an old one.

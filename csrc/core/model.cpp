@@ -85,6 +85,12 @@ void check_left_is_left(const std::vector<Target>& targets) {
             text(left) + " and " + text(right) + " mm");
 }
 
+bool has_negative(const float* patch, std::size_t n) {
+    bool found = false;
+    for (std::size_t i = 0; i < n; ++i) found |= patch[i] < 0;  // no way out early: it vectorises
+    return found;
+}
+
 // Errors of a patch say which side it was.
 template <class Error>
 [[noreturn]] void rethrow_about(Sides side, const Error& error) {
@@ -99,7 +105,7 @@ double prepare(const kernels::Kernels& kernels, const VolumeView& volume, const 
     normalize(kernels, spec.normalize, patch, n, patch);
     // SMWI is a magnitude times a mask of 0 to 1. Divided by its mean a patch keeps its signs, so
     // that phase, frequency and susceptibility maps are told from it here.
-    if (spec.normalize == Normalization::mean && kernels.summarize(patch, n).min < 0)
+    if (spec.normalize == Normalization::mean && has_negative(patch, n))
         throw DegeneratePatchError("expected SMWI, which is never negative, got negative voxels");
     return coverage;
 } catch (const GeometryError& error) {
@@ -139,7 +145,7 @@ std::vector<Prediction> Model::predict(const VolumeView& volume,
 std::vector<float> Model::predict_patches(const float* patches, std::size_t n) {
     const std::size_t n_voxels = spec_.n_voxels();
     for (std::size_t i = 0; i < n; ++i)
-        if (!std::isfinite(kernels_.summarize(patches + i * n_voxels, n_voxels).sum))
+        if (!std::isfinite(kernels_.moments(patches + i * n_voxels, n_voxels, 0).squares))
             throw DegeneratePatchError("expected finite values in patch " + std::to_string(i) +
                                        ", got NaN or infinity");
     return run(patches, n);

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/normalize.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <string>
@@ -18,25 +17,37 @@ std::string text(double value) {
     return buffer;
 }
 
-void check(const kernels::Summary& summary, std::size_t n) {
-    if (!std::isfinite(summary.sum))
+// Mean and population SD of finite values that are not all equal.
+struct Statistics {
+    double mean;
+    double sd;
+};
+
+// The pivot is one of the values, so equal values have squares of exactly 0, and the variance loses
+// at most the digits of n: (mean - pivot)^2 is no more than n - 1 times the variance.
+Statistics statistics_of(const kernels::Kernels& kernels, const float* x, std::size_t n) {
+    const auto pivot = static_cast<double>(x[0]);
+    const kernels::Moments moments = kernels.moments(x, n, pivot);
+    if (!std::isfinite(moments.squares))
         throw DegeneratePatchError("expected finite values in the patch, got NaN or infinity");
-    if (summary.min == summary.max)
+    if (moments.squares == 0)
         throw DegeneratePatchError("expected a patch with contrast, got " + std::to_string(n) +
-                                   " voxels of the same value, " +
-                                   text(static_cast<double>(summary.min)));
+                                   " voxels of the same value, " + text(pivot));
+    const double offset = moments.sum / static_cast<double>(n);
+    const double variance = moments.squares / static_cast<double>(n) - offset * offset;
+    return {pivot + offset, std::sqrt(variance)};
 }
 
-double gain_of_mean(double mean, const kernels::Summary& summary) {
-    if (!(mean > 0))
+// 1 / mean, if no value of a patch with these statistics can grow beyond float32 by it.
+double gain_of(const Statistics& statistics, std::size_t n) {
+    if (!(statistics.mean > 0))
         throw DegeneratePatchError("expected a patch of mean above 0 to divide by, got mean " +
-                                   text(mean));
-    const double gain = 1 / mean;
-    const double greatest = std::max(std::abs(static_cast<double>(summary.min)),
-                                     std::abs(static_cast<double>(summary.max)));
-    if (!std::isfinite(static_cast<float>(greatest * gain)))
+                                   text(statistics.mean));
+    const double gain = 1 / statistics.mean;
+    const double farthest = statistics.mean + statistics.sd * std::sqrt(static_cast<double>(n));
+    if (!std::isfinite(static_cast<float>(farthest * gain)))
         throw DegeneratePatchError("expected a patch of mean fit to divide by, got mean " +
-                                   text(mean) + " beside a value of size " + text(greatest));
+                                   text(statistics.mean) + " with SD " + text(statistics.sd));
     return gain;
 }
 
@@ -51,14 +62,11 @@ Normalization normalization(std::string_view name) {
 void normalize(const kernels::Kernels& kernels, Normalization method, const float* x, std::size_t n,
                float* patch) {
     if (n == 0) throw DegeneratePatchError("expected a patch of at least one voxel, got none");
-    const kernels::Summary summary = kernels.summarize(x, n);
-    check(summary, n);
-    const auto count = static_cast<double>(n);
-    const double mean = summary.sum / count;
+    const Statistics statistics = statistics_of(kernels, x, n);
     if (method == Normalization::mean)
-        return kernels.rescale(x, n, 0, gain_of_mean(mean, summary), patch);
-    const double sd = std::sqrt(kernels.sum_squares(x, n, mean) / count);
-    kernels.rescale(x, n, mean, 1 / sd, patch);
+        return kernels.rescale(x, n, gain_of(statistics, n), 0, patch);
+    const double gain = 1 / statistics.sd;
+    kernels.rescale(x, n, gain, -statistics.mean * gain, patch);
 }
 
 }  // namespace nigro

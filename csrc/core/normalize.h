@@ -16,12 +16,11 @@ Normalization normalization(std::string_view name);
 
 // Writes the normalised `n` values of `x` to `patch`, which may be `x`:
 //
-//     mean    float32(x * (1 / mean))
-//     zscore  float32((x - mean) * (1 / SD)), SD that of the population
+//     mean    x / mean           float32(x * gain), gain = 1 / mean
+//     zscore  (x - mean) / SD    float32(fma(x, gain, -(mean * gain))), gain = 1 / SD
 //
-// Statistics are those of every value, in float64: the sum of the summarize kernel over n, and the
-// square root of the sum_squares kernel about that mean over n. The reciprocal is rounded once to
-// float64, and so is each of the two steps before the result is rounded to float32.
+// Everything is float64 and over every value. With d = x - x[0] and S, Q the two sums of the
+// moments kernel, mean = x[0] + S / n and SD, that of the population, = sqrt(Q / n - (S / n)^2).
 //
 // Throws DegeneratePatchError, with nothing written, if there are no values, some are not finite,
 // all are equal, or, for `mean`, their mean is not above 0 or too small to divide by.

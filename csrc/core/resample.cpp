@@ -193,8 +193,11 @@ private:
                 rows_[t] = gathered + (taps.first - taps_[2].begin() + t) * n_b;
             blend(taps_[2], taps, n_b, blended_.data() + k * n_b);
         }
-        kernels_.transpose(blended_.data(), n_b, n_patch_[2], n_b, ready,
-                           static_cast<std::ptrdiff_t>(n_patch_[2]));
+        constexpr auto kFloat = static_cast<std::size_t>(kernels::Stored::f32);
+        kernels_.load_transposed[kFloat][0](reinterpret_cast<const unsigned char*>(blended_.data()),
+                                            static_cast<std::ptrdiff_t>(n_b * sizeof(float)),
+                                            n_patch_[2], n_b, 1, 0, ready,
+                                            static_cast<std::ptrdiff_t>(n_patch_[2]));
     }
 
     const Kernels& kernels_;

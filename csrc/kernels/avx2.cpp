@@ -155,38 +155,7 @@ void load_run(const unsigned char* src, std::size_t n, double slope, double inte
     }
 }
 
-template <class T, bool kSwapped>
-void load(const unsigned char* src, std::size_t n, double slope, double intercept, float* dst) {
-    if constexpr (kHasPlain<T>)
-        if (slope == 1 && intercept == 0)
-            return load_run<T, kSwapped, true>(src, n, slope, intercept, dst);
-    load_run<T, kSwapped, false>(src, n, slope, intercept, dst);
-}
-
-template <class T>
-void override_loads(Kernels& table, Stored type) {
-    const auto slot = static_cast<std::size_t>(type);
-    table.load[slot][0] = load<T, false>;
-    table.load[slot][1] = load<T, true>;
-}
-
-// ------------------------------------------------------------------------------------- transpose
-
-struct Rows8 {
-    __m256 row[kVector];
-};
-
-// Columns 4k ... 4k + 3 of rows r and r + 4 meet in one register: loading halves spares permutes.
-Rows8 load_halves(const float* src, std::size_t stride) {
-    Rows8 halves;
-    for (std::size_t r = 0; r < 4; ++r)
-        for (std::size_t k = 0; k < 2; ++k)
-            halves.row[4 * k + r] = _mm256_set_m128(_mm_loadu_ps(src + (r + 4) * stride + 4 * k),
-                                                    _mm_loadu_ps(src + r * stride + 4 * k));
-    return halves;
-}
-
-// The 4 x 4 transpose of each 128-bit half of four registers.
+// The 4 x 4 transposes of the 128-bit halves of four registers.
 void transpose_halves(__m256* row) {
     const __m256 ab_low = _mm256_unpacklo_ps(row[0], row[1]);
     const __m256 ab_high = _mm256_unpackhi_ps(row[0], row[1]);
@@ -198,35 +167,84 @@ void transpose_halves(__m256* row) {
     row[3] = _mm256_shuffle_ps(ab_high, cd_high, 0xEE);
 }
 
-void transpose_block(const float* src, std::size_t src_stride, float* dst,
-                     std::ptrdiff_t dst_stride) {
-    Rows8 block = load_halves(src, src_stride);
-    transpose_halves(block.row);
-    transpose_halves(block.row + 4);
-    for (std::size_t c = 0; c < kVector; ++c)
-        _mm256_storeu_ps(dst + static_cast<std::ptrdiff_t>(c) * dst_stride, block.row[c]);
+template <class T, bool kSwapped, bool kPlain>
+void load_block(const unsigned char* src, std::ptrdiff_t src_stride, double slope, double intercept,
+                float* dst, std::ptrdiff_t dst_stride) {
+    __m256 row[kVector];
+    for (std::ptrdiff_t r = 0; r < 8; ++r)
+        row[r] = load_values<T, kSwapped, kPlain>(src + r * src_stride, slope, intercept);
+    transpose_halves(row);
+    transpose_halves(row + 4);
+    for (std::ptrdiff_t i = 0; i < 4; ++i) {
+        _mm256_storeu_ps(dst + i * dst_stride, _mm256_permute2f128_ps(row[i], row[i + 4], 0x20));
+        _mm256_storeu_ps(dst + (i + 4) * dst_stride,
+                         _mm256_permute2f128_ps(row[i], row[i + 4], 0x31));
+    }
 }
 
-void transpose_small(const float* src, std::size_t src_stride, std::size_t n_rows,
-                     std::size_t n_columns, float* dst, std::ptrdiff_t dst_stride) {
-    for (std::size_t c = 0; c < n_columns; ++c)
-        for (std::size_t r = 0; r < n_rows; ++r)
-            dst[static_cast<std::ptrdiff_t>(c) * dst_stride + static_cast<std::ptrdiff_t>(r)] =
-                src[r * src_stride + c];
+// Fewer than eight rows or columns.
+template <class T, bool kSwapped, bool kPlain>
+void load_narrow(const unsigned char* src, std::ptrdiff_t src_stride, std::size_t n_rows,
+                 std::size_t n, double slope, double intercept, float* dst,
+                 std::ptrdiff_t dst_stride) {
+    float values[kVector];
+    for (std::size_t r = 0; r < n_rows; ++r)
+        for (std::size_t i = 0; i < n; i += kVector) {
+            const std::size_t n_values = i + kVector <= n ? kVector : n - i;
+            load_run<T, kSwapped, kPlain>(
+                src + static_cast<std::ptrdiff_t>(r) * src_stride + i * sizeof(T), n_values, slope,
+                intercept, values);
+            for (std::size_t j = 0; j < n_values; ++j)
+                dst[static_cast<std::ptrdiff_t>(i + j) * dst_stride +
+                    static_cast<std::ptrdiff_t>(r)] = values[j];
+        }
 }
 
-void transpose(const float* src, std::size_t src_stride, std::size_t n_rows, std::size_t n_columns,
-               float* dst, std::ptrdiff_t dst_stride) {
-    if (n_rows < kVector || n_columns < kVector)
-        return transpose_small(src, src_stride, n_rows, n_columns, dst, dst_stride);
-    for (std::size_t c = 0; c < n_columns; c += kVector) {
-        const std::size_t column = c + kVector <= n_columns ? c : n_columns - kVector;
-        float* const dst_row = dst + static_cast<std::ptrdiff_t>(column) * dst_stride;
-        for (std::size_t r = 0; r < n_rows; r += kVector) {
-            const std::size_t row = r + kVector <= n_rows ? r : n_rows - kVector;
-            transpose_block(src + row * src_stride + column, src_stride, dst_row + row, dst_stride);
+template <class T, bool kSwapped, bool kPlain>
+void load_columns(const unsigned char* src, std::ptrdiff_t src_stride, std::size_t n_rows,
+                  std::size_t n, double slope, double intercept, float* dst,
+                  std::ptrdiff_t dst_stride) {
+    if (n_rows < kVector || n < kVector)
+        return load_narrow<T, kSwapped, kPlain>(src, src_stride, n_rows, n, slope, intercept, dst,
+                                                dst_stride);
+    for (std::size_t r = 0; r < n_rows; r += kVector) {
+        const std::size_t row = r + kVector <= n_rows ? r : n_rows - kVector;
+        const unsigned char* const src_row = src + static_cast<std::ptrdiff_t>(row) * src_stride;
+        for (std::size_t i = 0; i < n; i += kVector) {
+            const std::size_t column = i + kVector <= n ? i : n - kVector;
+            load_block<T, kSwapped, kPlain>(
+                src_row + column * sizeof(T), src_stride, slope, intercept,
+                dst + static_cast<std::ptrdiff_t>(column) * dst_stride + row, dst_stride);
         }
     }
+}
+
+template <class T, bool kSwapped>
+void load(const unsigned char* src, std::size_t n, double slope, double intercept, float* dst) {
+    if constexpr (kHasPlain<T>)
+        if (slope == 1 && intercept == 0)
+            return load_run<T, kSwapped, true>(src, n, slope, intercept, dst);
+    load_run<T, kSwapped, false>(src, n, slope, intercept, dst);
+}
+
+template <class T, bool kSwapped>
+void load_transposed(const unsigned char* src, std::ptrdiff_t src_stride, std::size_t n_rows,
+                     std::size_t n, double slope, double intercept, float* dst,
+                     std::ptrdiff_t dst_stride) {
+    if constexpr (kHasPlain<T>)
+        if (slope == 1 && intercept == 0)
+            return load_columns<T, kSwapped, true>(src, src_stride, n_rows, n, slope, intercept,
+                                                   dst, dst_stride);
+    load_columns<T, kSwapped, false>(src, src_stride, n_rows, n, slope, intercept, dst, dst_stride);
+}
+
+template <class T>
+void override_loads(Kernels& table, Stored type) {
+    const auto slot = static_cast<std::size_t>(type);
+    table.load[slot][0] = load<T, false>;
+    table.load[slot][1] = load<T, true>;
+    table.load_transposed[slot][0] = load_transposed<T, false>;
+    table.load_transposed[slot][1] = load_transposed<T, true>;
 }
 
 // ----------------------------------------------------------------------------------------- blend
@@ -263,19 +281,7 @@ void blend(const float* const* rows, const float* weights, std::size_t n_rows, s
 
 // ------------------------------------------------------------------------------------ statistics
 
-// The sixteen lanes of a sum.
-struct Lanes {
-    __m256d part[4];
-};
-
-Lanes zero_lanes() {
-    const __m256d zero = _mm256_setzero_pd();
-    return {{zero, zero, zero, zero}};
-}
-
-void store(const Lanes& lanes, double* lane) {
-    for (std::size_t k = 0; k < 4; ++k) _mm256_storeu_pd(lane + 4 * k, lanes.part[k]);
-}
+constexpr std::size_t kParts = kLanes / 4;  // registers that hold the lanes of a sum
 
 double sum_of_lanes(double* lane) {
     for (std::size_t half = kLanes / 2; half > 0; half /= 2)
@@ -283,69 +289,46 @@ double sum_of_lanes(double* lane) {
     return lane[0];
 }
 
-float smaller(float a, float b) { return b < a ? b : a; }
-float greater(float a, float b) { return a < b ? b : a; }
-
-float fold(__m256 x, float (*choose)(float, float)) {
-    float value[kVector];
-    _mm256_storeu_ps(value, x);
-    for (std::size_t j = 1; j < kVector; ++j) value[0] = choose(value[0], value[j]);
-    return value[0];
-}
-
-Summary summarize(const float* x, std::size_t n) {
-    Lanes lanes = zero_lanes();
-    __m256 min = _mm256_set1_ps(x[0]);
-    __m256 max = min;
+// The difference is written as value * 1 - pivot, which rounds alike: where additions and fused
+// products have units of their own, half of the work then falls to each.
+Moments moments(const float* x, std::size_t n, double pivot) {
+    __m256d sum[kParts];
+    __m256d square[kParts];
+    for (std::size_t k = 0; k < kParts; ++k) sum[k] = square[k] = _mm256_setzero_pd();
+    const __m256d shift = _mm256_set1_pd(pivot);
+    const __m256d one = _mm256_set1_pd(1);
     std::size_t i = 0;
     for (; i + kLanes <= n; i += kLanes)
-        for (std::size_t k = 0; k < 2; ++k) {
-            const __m256 values = _mm256_loadu_ps(x + i + kVector * k);
-            const Doubles wide = widen(values);
-            lanes.part[2 * k] = _mm256_add_pd(lanes.part[2 * k], wide.low);
-            lanes.part[2 * k + 1] = _mm256_add_pd(lanes.part[2 * k + 1], wide.high);
-            min = _mm256_min_ps(min, values);
-            max = _mm256_max_ps(max, values);
+        for (std::size_t k = 0; k < kParts; ++k) {
+            const __m256d value = _mm256_cvtps_pd(_mm_loadu_ps(x + i + 4 * k));
+            const __m256d d = _mm256_fmsub_pd(value, one, shift);
+            sum[k] = _mm256_add_pd(sum[k], d);
+            square[k] = _mm256_fmadd_pd(d, d, square[k]);
         }
-    double lane[kLanes];
-    store(lanes, lane);
-    Summary summary{0, fold(min, smaller), fold(max, greater)};
-    for (std::size_t j = 0; i + j < n; ++j) {
-        lane[j] += static_cast<double>(x[i + j]);
-        summary.min = smaller(summary.min, x[i + j]);
-        summary.max = greater(summary.max, x[i + j]);
+    double sums[kLanes];
+    double squares[kLanes];
+    for (std::size_t k = 0; k < kParts; ++k) {
+        _mm256_storeu_pd(sums + 4 * k, sum[k]);
+        _mm256_storeu_pd(squares + 4 * k, square[k]);
     }
-    summary.sum = sum_of_lanes(lane);
-    return summary;
+    for (std::size_t j = 0; i + j < n; ++j) {
+        const double d = static_cast<double>(x[i + j]) - pivot;
+        sums[j] += d;
+        squares[j] = __builtin_fma(d, d, squares[j]);
+    }
+    return {sum_of_lanes(sums), sum_of_lanes(squares)};
 }
 
-double sum_squares(const float* x, std::size_t n, double centre) {
-    Lanes lanes = zero_lanes();
-    const __m256d shift = _mm256_set1_pd(centre);
-    std::size_t i = 0;
-    for (; i + kLanes <= n; i += kLanes)
-        for (std::size_t k = 0; k < 4; ++k) {
-            const __m256d d = _mm256_sub_pd(_mm256_cvtps_pd(_mm_loadu_ps(x + i + 4 * k)), shift);
-            lanes.part[k] = _mm256_fmadd_pd(d, d, lanes.part[k]);
-        }
-    double lane[kLanes];
-    store(lanes, lane);
-    for (std::size_t j = 0; i + j < n; ++j) {
-        const double d = static_cast<double>(x[i + j]) - centre;
-        lane[j] = __builtin_fma(d, d, lane[j]);
-    }
-    return sum_of_lanes(lane);
-}
-
-void rescale(const float* x, std::size_t n, double shift, double gain, float* dst) {
-    const __m256d shifts = _mm256_set1_pd(shift);
+void rescale(const float* x, std::size_t n, double gain, double offset, float* dst) {
     const __m256d gains = _mm256_set1_pd(gain);
+    const __m256d offsets = _mm256_set1_pd(offset);
     std::size_t i = 0;
     for (; i + 4 <= n; i += 4) {
         const __m256d wide = _mm256_cvtps_pd(_mm_loadu_ps(x + i));
-        _mm_storeu_ps(dst + i, _mm256_cvtpd_ps(_mm256_mul_pd(_mm256_sub_pd(wide, shifts), gains)));
+        _mm_storeu_ps(dst + i, _mm256_cvtpd_ps(_mm256_fmadd_pd(wide, gains, offsets)));
     }
-    for (; i < n; ++i) dst[i] = static_cast<float>((static_cast<double>(x[i]) - shift) * gain);
+    for (; i < n; ++i)
+        dst[i] = static_cast<float>(__builtin_fma(static_cast<double>(x[i]), gain, offset));
 }
 
 }  // namespace
@@ -368,10 +351,8 @@ void override_avx2(Kernels& table) {
     override_loads<std::int32_t>(table, Stored::i32);
     override_loads<float>(table, Stored::f32);
     override_loads<double>(table, Stored::f64);
-    table.transpose = transpose;
     table.blend = blend;
-    table.summarize = summarize;
-    table.sum_squares = sum_squares;
+    table.moments = moments;
     table.rescale = rescale;
 }
 

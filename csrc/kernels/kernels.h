@@ -25,7 +25,8 @@ constexpr std::size_t kStoredTypes = 8;
 //     dst[i] = float32(slope * stored[i] + intercept), one rounding to float64, one to float32
 //
 // so the sum is a fused multiply-add in float64. Slope 1 with intercept 0 may skip it: the bits are
-// the same once a stored -0.0 has become +0.0. A NaN stays one, of any payload.
+// the same once a stored -0.0 has become +0.0. A NaN stays one, of any payload. No load may have
+// its source overlap its destination.
 using LoadStrided = void (*)(const unsigned char* src, std::ptrdiff_t stride, std::size_t n,
                              double slope, double intercept, float* dst);
 
@@ -33,17 +34,24 @@ using LoadStrided = void (*)(const unsigned char* src, std::ptrdiff_t stride, st
 using Load = void (*)(const unsigned char* src, std::size_t n, double slope, double intercept,
                       float* dst);
 
-// Sum, least and greatest of the values of a patch. `sum` is not finite exactly if some value is
-// not: float64 holds the sum of any 2^24 float32 values. `min` and `max` say nothing then.
-struct Summary {
+// The same for `n_rows` such runs of `n` values, `src_stride` bytes apart, each of which becomes a
+// column: dst[i * dst_stride + r] = value i of run r, dst_stride in elements, of either sign.
+using LoadTransposed = void (*)(const unsigned char* src, std::ptrdiff_t src_stride,
+                                std::size_t n_rows, std::size_t n, double slope, double intercept,
+                                float* dst, std::ptrdiff_t dst_stride);
+
+// Sums of d and d * d, d = float64(x[i]) - pivot. `squares` is finite exactly if every value is,
+// and is 0 exactly if every value equals the pivot: float64 holds the square of any float32
+// difference.
+struct Moments {
     double sum;
-    float min;
-    float max;
+    double squares;
 };
 
 // Sums run in 16 lanes of float64: lane j adds the elements i with i mod 16 = j in rising order,
 // then lanes j and j + 8, j + 4, j + 2, j + 1 are added, in this order. Vectors of 2, 4 and 8 all
-// fit it, so it is the sum that every instruction set gives.
+// fit it, so it is the sum that every instruction set gives; and two such sums just fit the
+// registers of AVX2 and NEON, while their additions hide each other's latency.
 constexpr std::size_t kLanes = 16;
 
 // ------------------------------------------------------------------------------------ convolution
@@ -91,13 +99,10 @@ struct WinogradKernels {
 struct Kernels {
     const char* name;  // the instruction set, as NIGROEDGE_ISA spells it
 
-    Load load[kStoredTypes][2];                 // [type][1 if the bytes are swapped]
-    LoadStrided load_strided[kStoredTypes][2];  // likewise; nobody overrides it
-
-    // dst[c * dst_stride + r] = src[r * src_stride + c] for r < n_rows, c < n_columns; strides in
-    // elements. dst_stride may be negative. The two must not overlap.
-    void (*transpose)(const float* src, std::size_t src_stride, std::size_t n_rows,
-                      std::size_t n_columns, float* dst, std::ptrdiff_t dst_stride);
+    // [type][1 if the bytes of a value are not in this machine's order]
+    Load load[kStoredTypes][2];
+    LoadTransposed load_transposed[kStoredTypes][2];
+    LoadStrided load_strided[kStoredTypes][2];  // nobody overrides it: no vector instruction helps
 
     // Weighted mean of `n_rows` >= 1 rows of `n` values: with acc starting at 0,
     //
@@ -109,13 +114,11 @@ struct Kernels {
     void (*blend)(const float* const* rows, const float* weights, std::size_t n_rows, std::size_t n,
                   float* dst);
 
-    Summary (*summarize)(const float* x, std::size_t n);  // n >= 1
+    // Both sums run in the lanes above; the squares are fused: lane = fma(d, d, lane).
+    Moments (*moments)(const float* x, std::size_t n, double pivot);
 
-    // The sum of d * d in the lanes above, d = float64(x[i]) - centre, each step one fma.
-    double (*sum_squares)(const float* x, std::size_t n, double centre);
-
-    // dst[i] = float32((float64(x[i]) - shift) * gain); dst may be x.
-    void (*rescale)(const float* x, std::size_t n, double shift, double gain, float* dst);
+    // dst[i] = float32(fma(float64(x[i]), gain, offset)); dst may be x.
+    void (*rescale)(const float* x, std::size_t n, double gain, double offset, float* dst);
 
     WinogradKernels winograd[kTileKinds];
 

@@ -137,12 +137,12 @@ Floats load_plain(const unsigned char* src, double intercept) {
 }
 
 template <class T, bool kSwapped, bool kPlain>
-void load_block(const unsigned char* src, double slope, double intercept, float* dst) {
-    Floats values;
-    if constexpr (kPlain)
-        values = load_plain<T, kSwapped>(src, intercept);
-    else
-        values = load_scaled<T, kSwapped>(src, slope, intercept);
+Floats load_values(const unsigned char* src, double slope, double intercept) {
+    if constexpr (kPlain) return load_plain<T, kSwapped>(src, intercept);
+    return load_scaled<T, kSwapped>(src, slope, intercept);
+}
+
+void store(Floats values, float* dst) {
     vst1q_f32(dst, values.low);
     vst1q_f32(dst + kVector, values.high);
 }
@@ -153,13 +153,76 @@ void load_run(const unsigned char* src, std::size_t n, double slope, double inte
         unsigned char padded[kBlock * sizeof(T)] = {};
         float values[kBlock];
         __builtin_memcpy(padded, src, n * sizeof(T));
-        load_block<T, kSwapped, kPlain>(padded, slope, intercept, values);
+        store(load_values<T, kSwapped, kPlain>(padded, slope, intercept), values);
         __builtin_memcpy(dst, values, n * sizeof(float));
         return;
     }
     for (std::size_t i = 0; i < n; i += kBlock) {
         const std::size_t at = i + kBlock <= n ? i : n - kBlock;
-        load_block<T, kSwapped, kPlain>(src + at * sizeof(T), slope, intercept, dst + at);
+        store(load_values<T, kSwapped, kPlain>(src + at * sizeof(T), slope, intercept), dst + at);
+    }
+}
+
+float32x4_t join(float64x2_t x) { return vreinterpretq_f32_f64(x); }
+
+void store_transposed(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d, float* dst,
+                      std::ptrdiff_t dst_stride) {
+    const float64x2_t ab_even = vreinterpretq_f64_f32(vtrn1q_f32(a, b));
+    const float64x2_t ab_odd = vreinterpretq_f64_f32(vtrn2q_f32(a, b));
+    const float64x2_t cd_even = vreinterpretq_f64_f32(vtrn1q_f32(c, d));
+    const float64x2_t cd_odd = vreinterpretq_f64_f32(vtrn2q_f32(c, d));
+    vst1q_f32(dst, join(vtrn1q_f64(ab_even, cd_even)));
+    vst1q_f32(dst + dst_stride, join(vtrn1q_f64(ab_odd, cd_odd)));
+    vst1q_f32(dst + 2 * dst_stride, join(vtrn2q_f64(ab_even, cd_even)));
+    vst1q_f32(dst + 3 * dst_stride, join(vtrn2q_f64(ab_odd, cd_odd)));
+}
+
+// Eight values of each of four rows.
+template <class T, bool kSwapped, bool kPlain>
+void load_block(const unsigned char* src, std::ptrdiff_t src_stride, double slope, double intercept,
+                float* dst, std::ptrdiff_t dst_stride) {
+    Floats row[4];
+    for (std::ptrdiff_t r = 0; r < 4; ++r)
+        row[r] = load_values<T, kSwapped, kPlain>(src + r * src_stride, slope, intercept);
+    store_transposed(row[0].low, row[1].low, row[2].low, row[3].low, dst, dst_stride);
+    store_transposed(row[0].high, row[1].high, row[2].high, row[3].high, dst + 4 * dst_stride,
+                     dst_stride);
+}
+
+// Fewer than four rows or eight columns.
+template <class T, bool kSwapped, bool kPlain>
+void load_narrow(const unsigned char* src, std::ptrdiff_t src_stride, std::size_t n_rows,
+                 std::size_t n, double slope, double intercept, float* dst,
+                 std::ptrdiff_t dst_stride) {
+    float values[kBlock];
+    for (std::size_t r = 0; r < n_rows; ++r)
+        for (std::size_t i = 0; i < n; i += kBlock) {
+            const std::size_t n_values = i + kBlock <= n ? kBlock : n - i;
+            load_run<T, kSwapped, kPlain>(
+                src + static_cast<std::ptrdiff_t>(r) * src_stride + i * sizeof(T), n_values, slope,
+                intercept, values);
+            for (std::size_t j = 0; j < n_values; ++j)
+                dst[static_cast<std::ptrdiff_t>(i + j) * dst_stride +
+                    static_cast<std::ptrdiff_t>(r)] = values[j];
+        }
+}
+
+template <class T, bool kSwapped, bool kPlain>
+void load_columns(const unsigned char* src, std::ptrdiff_t src_stride, std::size_t n_rows,
+                  std::size_t n, double slope, double intercept, float* dst,
+                  std::ptrdiff_t dst_stride) {
+    if (n_rows < kVector || n < kBlock)
+        return load_narrow<T, kSwapped, kPlain>(src, src_stride, n_rows, n, slope, intercept, dst,
+                                                dst_stride);
+    for (std::size_t r = 0; r < n_rows; r += kVector) {
+        const std::size_t row = r + kVector <= n_rows ? r : n_rows - kVector;
+        const unsigned char* const src_row = src + static_cast<std::ptrdiff_t>(row) * src_stride;
+        for (std::size_t i = 0; i < n; i += kBlock) {
+            const std::size_t column = i + kBlock <= n ? i : n - kBlock;
+            load_block<T, kSwapped, kPlain>(
+                src_row + column * sizeof(T), src_stride, slope, intercept,
+                dst + static_cast<std::ptrdiff_t>(column) * dst_stride + row, dst_stride);
+        }
     }
 }
 
@@ -171,53 +234,24 @@ void load(const unsigned char* src, std::size_t n, double slope, double intercep
     load_run<T, kSwapped, false>(src, n, slope, intercept, dst);
 }
 
+template <class T, bool kSwapped>
+void load_transposed(const unsigned char* src, std::ptrdiff_t src_stride, std::size_t n_rows,
+                     std::size_t n, double slope, double intercept, float* dst,
+                     std::ptrdiff_t dst_stride) {
+    if constexpr (kHasPlain<T>)
+        if (slope == 1 && intercept == 0)
+            return load_columns<T, kSwapped, true>(src, src_stride, n_rows, n, slope, intercept,
+                                                   dst, dst_stride);
+    load_columns<T, kSwapped, false>(src, src_stride, n_rows, n, slope, intercept, dst, dst_stride);
+}
+
 template <class T>
 void override_loads(Kernels& table, Stored type) {
     const auto slot = static_cast<std::size_t>(type);
     table.load[slot][0] = load<T, false>;
     table.load[slot][1] = load<T, true>;
-}
-
-// ------------------------------------------------------------------------------------- transpose
-
-float32x4_t join(float64x2_t x) { return vreinterpretq_f32_f64(x); }
-
-void transpose_block(const float* src, std::size_t src_stride, float* dst,
-                     std::ptrdiff_t dst_stride) {
-    const float32x4_t a = vld1q_f32(src);
-    const float32x4_t b = vld1q_f32(src + src_stride);
-    const float32x4_t c = vld1q_f32(src + 2 * src_stride);
-    const float32x4_t d = vld1q_f32(src + 3 * src_stride);
-    const float64x2_t ab_even = vreinterpretq_f64_f32(vtrn1q_f32(a, b));
-    const float64x2_t ab_odd = vreinterpretq_f64_f32(vtrn2q_f32(a, b));
-    const float64x2_t cd_even = vreinterpretq_f64_f32(vtrn1q_f32(c, d));
-    const float64x2_t cd_odd = vreinterpretq_f64_f32(vtrn2q_f32(c, d));
-    vst1q_f32(dst, join(vtrn1q_f64(ab_even, cd_even)));
-    vst1q_f32(dst + dst_stride, join(vtrn1q_f64(ab_odd, cd_odd)));
-    vst1q_f32(dst + 2 * dst_stride, join(vtrn2q_f64(ab_even, cd_even)));
-    vst1q_f32(dst + 3 * dst_stride, join(vtrn2q_f64(ab_odd, cd_odd)));
-}
-
-void transpose_small(const float* src, std::size_t src_stride, std::size_t n_rows,
-                     std::size_t n_columns, float* dst, std::ptrdiff_t dst_stride) {
-    for (std::size_t c = 0; c < n_columns; ++c)
-        for (std::size_t r = 0; r < n_rows; ++r)
-            dst[static_cast<std::ptrdiff_t>(c) * dst_stride + static_cast<std::ptrdiff_t>(r)] =
-                src[r * src_stride + c];
-}
-
-void transpose(const float* src, std::size_t src_stride, std::size_t n_rows, std::size_t n_columns,
-               float* dst, std::ptrdiff_t dst_stride) {
-    if (n_rows < kVector || n_columns < kVector)
-        return transpose_small(src, src_stride, n_rows, n_columns, dst, dst_stride);
-    for (std::size_t c = 0; c < n_columns; c += kVector) {
-        const std::size_t column = c + kVector <= n_columns ? c : n_columns - kVector;
-        float* const dst_row = dst + static_cast<std::ptrdiff_t>(column) * dst_stride;
-        for (std::size_t r = 0; r < n_rows; r += kVector) {
-            const std::size_t row = r + kVector <= n_rows ? r : n_rows - kVector;
-            transpose_block(src + row * src_stride + column, src_stride, dst_row + row, dst_stride);
-        }
-    }
+    table.load_transposed[slot][0] = load_transposed<T, false>;
+    table.load_transposed[slot][1] = load_transposed<T, true>;
 }
 
 // ----------------------------------------------------------------------------------------- blend
@@ -253,19 +287,7 @@ void blend(const float* const* rows, const float* weights, std::size_t n_rows, s
 
 // ------------------------------------------------------------------------------------ statistics
 
-// The sixteen lanes of a sum.
-struct Lanes {
-    float64x2_t part[8];
-};
-
-Lanes zero_lanes() {
-    const float64x2_t zero = vdupq_n_f64(0);
-    return {{zero, zero, zero, zero, zero, zero, zero, zero}};
-}
-
-void store(const Lanes& lanes, double* lane) {
-    for (std::size_t k = 0; k < 8; ++k) vst1q_f64(lane + 2 * k, lanes.part[k]);
-}
+constexpr std::size_t kParts = kLanes / 2;  // registers that hold the lanes of a sum
 
 double sum_of_lanes(double* lane) {
     for (std::size_t half = kLanes / 2; half > 0; half /= 2)
@@ -273,65 +295,44 @@ double sum_of_lanes(double* lane) {
     return lane[0];
 }
 
-float smaller(float a, float b) { return b < a ? b : a; }
-float greater(float a, float b) { return a < b ? b : a; }
-
-Summary summarize(const float* x, std::size_t n) {
-    Lanes lanes = zero_lanes();
-    float32x4_t min = vdupq_n_f32(x[0]);
-    float32x4_t max = min;
+Moments moments(const float* x, std::size_t n, double pivot) {
+    float64x2_t sum[kParts];
+    float64x2_t square[kParts];
+    for (std::size_t k = 0; k < kParts; ++k) sum[k] = square[k] = vdupq_n_f64(0);
+    const float64x2_t shift = vdupq_n_f64(pivot);
     std::size_t i = 0;
     for (; i + kLanes <= n; i += kLanes)
-        for (std::size_t k = 0; k < 4; ++k) {
-            const float32x4_t values = vld1q_f32(x + i + kVector * k);
-            float64x2_t& low = lanes.part[2 * k];
-            float64x2_t& high = lanes.part[2 * k + 1];
-            low = vaddq_f64(low, vcvt_f64_f32(vget_low_f32(values)));
-            high = vaddq_f64(high, vcvt_high_f64_f32(values));
-            min = vminq_f32(min, values);
-            max = vmaxq_f32(max, values);
-        }
-    double lane[kLanes];
-    store(lanes, lane);
-    Summary summary{0, vminvq_f32(min), vmaxvq_f32(max)};
-    for (std::size_t j = 0; i + j < n; ++j) {
-        lane[j] += static_cast<double>(x[i + j]);
-        summary.min = smaller(summary.min, x[i + j]);
-        summary.max = greater(summary.max, x[i + j]);
-    }
-    summary.sum = sum_of_lanes(lane);
-    return summary;
-}
-
-double sum_squares(const float* x, std::size_t n, double centre) {
-    Lanes lanes = zero_lanes();
-    const float64x2_t shift = vdupq_n_f64(centre);
-    std::size_t i = 0;
-    for (; i + kLanes <= n; i += kLanes)
-        for (std::size_t k = 0; k < 8; ++k) {
+        for (std::size_t k = 0; k < kParts; ++k) {
             const float64x2_t d = vsubq_f64(vcvt_f64_f32(vld1_f32(x + i + 2 * k)), shift);
-            lanes.part[k] = vfmaq_f64(lanes.part[k], d, d);
+            sum[k] = vaddq_f64(sum[k], d);
+            square[k] = vfmaq_f64(square[k], d, d);
         }
-    double lane[kLanes];
-    store(lanes, lane);
-    for (std::size_t j = 0; i + j < n; ++j) {
-        const double d = static_cast<double>(x[i + j]) - centre;
-        lane[j] = __builtin_fma(d, d, lane[j]);
+    double sums[kLanes];
+    double squares[kLanes];
+    for (std::size_t k = 0; k < kParts; ++k) {
+        vst1q_f64(sums + 2 * k, sum[k]);
+        vst1q_f64(squares + 2 * k, square[k]);
     }
-    return sum_of_lanes(lane);
+    for (std::size_t j = 0; i + j < n; ++j) {
+        const double d = static_cast<double>(x[i + j]) - pivot;
+        sums[j] += d;
+        squares[j] = __builtin_fma(d, d, squares[j]);
+    }
+    return {sum_of_lanes(sums), sum_of_lanes(squares)};
 }
 
-void rescale(const float* x, std::size_t n, double shift, double gain, float* dst) {
-    const float64x2_t shifts = vdupq_n_f64(shift);
+void rescale(const float* x, std::size_t n, double gain, double offset, float* dst) {
+    const float64x2_t gains = vdupq_n_f64(gain);
+    const float64x2_t offsets = vdupq_n_f64(offset);
     std::size_t i = 0;
     for (; i + kVector <= n; i += kVector) {
         const float32x4_t values = vld1q_f32(x + i);
-        const float64x2_t low = vsubq_f64(vcvt_f64_f32(vget_low_f32(values)), shifts);
-        const float64x2_t high = vsubq_f64(vcvt_high_f64_f32(values), shifts);
-        vst1q_f32(dst + i,
-                  vcvt_high_f32_f64(vcvt_f32_f64(vmulq_n_f64(low, gain)), vmulq_n_f64(high, gain)));
+        const float64x2_t low = vfmaq_f64(offsets, vcvt_f64_f32(vget_low_f32(values)), gains);
+        const float64x2_t high = vfmaq_f64(offsets, vcvt_high_f64_f32(values), gains);
+        vst1q_f32(dst + i, vcvt_high_f32_f64(vcvt_f32_f64(low), high));
     }
-    for (; i < n; ++i) dst[i] = static_cast<float>((static_cast<double>(x[i]) - shift) * gain);
+    for (; i < n; ++i)
+        dst[i] = static_cast<float>(__builtin_fma(static_cast<double>(x[i]), gain, offset));
 }
 
 }  // namespace
@@ -345,10 +346,8 @@ void override_neon(Kernels& table) {
     override_loads<std::int32_t>(table, Stored::i32);
     override_loads<float>(table, Stored::f32);
     override_loads<double>(table, Stored::f64);
-    table.transpose = transpose;
     table.blend = blend;
-    table.summarize = summarize;
-    table.sum_squares = sum_squares;
+    table.moments = moments;
     table.rescale = rescale;
 }
 

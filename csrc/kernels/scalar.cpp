@@ -33,21 +33,24 @@ void load(const unsigned char* src, std::size_t n, double slope, double intercep
     load_strided<T, kSwapped>(src, sizeof(T), n, slope, intercept, dst);
 }
 
+template <class T, bool kSwapped>
+void load_transposed(const unsigned char* src, std::ptrdiff_t src_stride, std::size_t n_rows,
+                     std::size_t n, double slope, double intercept, float* dst,
+                     std::ptrdiff_t dst_stride) {
+    for (std::size_t i = 0; i < n; ++i)
+        load_strided<T, kSwapped>(src + i * sizeof(T), src_stride, n_rows, slope, intercept,
+                                  dst + static_cast<std::ptrdiff_t>(i) * dst_stride);
+}
+
 template <class T>
 void fill_loads(Kernels& table, Stored type) {
     const auto slot = static_cast<std::size_t>(type);
     table.load[slot][0] = load<T, false>;
     table.load[slot][1] = load<T, true>;
+    table.load_transposed[slot][0] = load_transposed<T, false>;
+    table.load_transposed[slot][1] = load_transposed<T, true>;
     table.load_strided[slot][0] = load_strided<T, false>;
     table.load_strided[slot][1] = load_strided<T, true>;
-}
-
-void transpose(const float* src, std::size_t src_stride, std::size_t n_rows, std::size_t n_columns,
-               float* dst, std::ptrdiff_t dst_stride) {
-    for (std::size_t r = 0; r < n_rows; ++r)
-        for (std::size_t c = 0; c < n_columns; ++c)
-            dst[static_cast<std::ptrdiff_t>(c) * dst_stride + static_cast<std::ptrdiff_t>(r)] =
-                src[r * src_stride + c];
 }
 
 void blend(const float* const* rows, const float* weights, std::size_t n_rows, std::size_t n,
@@ -66,30 +69,20 @@ double sum_of_lanes(double* lanes) {
     return lanes[0];
 }
 
-Summary summarize(const float* x, std::size_t n) {
-    double lanes[kLanes] = {};
-    Summary summary{0, x[0], x[0]};
+Moments moments(const float* x, std::size_t n, double pivot) {
+    double sums[kLanes] = {};
+    double squares[kLanes] = {};
     for (std::size_t i = 0; i < n; ++i) {
-        lanes[i % kLanes] += static_cast<double>(x[i]);
-        summary.min = std::min(summary.min, x[i]);
-        summary.max = std::max(summary.max, x[i]);
+        const double d = static_cast<double>(x[i]) - pivot;
+        sums[i % kLanes] += d;
+        squares[i % kLanes] = std::fma(d, d, squares[i % kLanes]);
     }
-    summary.sum = sum_of_lanes(lanes);
-    return summary;
+    return {sum_of_lanes(sums), sum_of_lanes(squares)};
 }
 
-double sum_squares(const float* x, std::size_t n, double centre) {
-    double lanes[kLanes] = {};
-    for (std::size_t i = 0; i < n; ++i) {
-        const double d = static_cast<double>(x[i]) - centre;
-        lanes[i % kLanes] = std::fma(d, d, lanes[i % kLanes]);
-    }
-    return sum_of_lanes(lanes);
-}
-
-void rescale(const float* x, std::size_t n, double shift, double gain, float* dst) {
+void rescale(const float* x, std::size_t n, double gain, double offset, float* dst) {
     for (std::size_t i = 0; i < n; ++i)
-        dst[i] = static_cast<float>((static_cast<double>(x[i]) - shift) * gain);
+        dst[i] = static_cast<float>(std::fma(static_cast<double>(x[i]), gain, offset));
 }
 
 }  // namespace
@@ -103,10 +96,8 @@ void fill_scalar(Kernels& table) {
     fill_loads<std::int32_t>(table, Stored::i32);
     fill_loads<float>(table, Stored::f32);
     fill_loads<double>(table, Stored::f64);
-    table.transpose = transpose;
     table.blend = blend;
-    table.summarize = summarize;
-    table.sum_squares = sum_squares;
+    table.moments = moments;
     table.rescale = rescale;
 }
 

@@ -4,10 +4,15 @@
 Sessions exist for a batch of 1 and of 2, each made when first needed with its shapes fixed, so that
 ONNX Runtime plans its memory once. Nothing is left to defaults that a machine or a version may
 change: threads, order of execution, spinning, logging.
+
+Since 1.31 its official builds report usage to Microsoft, and write an identifier of the user into
+~/.cache, as soon as they are imported (its Privacy.md). ORT_DISABLE_TELEMETRY=1, set before the
+import, is its own way to prevent both; the variable stays set for the process and its children.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any, cast
 
@@ -29,7 +34,7 @@ class OnnxEngine:
         self.threads = threads
         self.tolerance = tolerance_of(artefact)
         self._artefact = artefact
-        self._runtime = _import_onnxruntime()
+        self._runtime = import_onnxruntime()
         self._sessions: dict[int, Any] = {}
         self._lock = threading.Lock()
         self._session(1)  # what the runtime refuses, it refuses now
@@ -71,12 +76,20 @@ class OnnxEngine:
             raise refused(self.name, self._artefact, error) from error
 
 
-def _import_onnxruntime() -> Any:
+def import_onnxruntime() -> Any:
+    """Import ONNX Runtime with its usage reporting off.
+
+    Raises
+    ------
+    MissingDependencyError
+        If it is not installed.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as error:
         raise MissingDependencyError(
             f"engine 'onnx' needs onnxruntime ({error}): pip install nigroedge[onnx]"
         ) from error
-    onnxruntime.disable_telemetry_events()  # it has some on Windows
+    onnxruntime.disable_telemetry_events()  # for where it was imported before, or knows no variable
     return onnxruntime

@@ -76,6 +76,13 @@ class OpenvinoEngine:
 
 
 def import_openvino() -> Any:
+    """Import OpenVINO with its usage reporting cut off.
+
+    Raises
+    ------
+    MissingDependencyError
+        If it is not installed.
+    """
     # None makes an import of it fail, which OpenVINO takes for "not installed".
     sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
     try:

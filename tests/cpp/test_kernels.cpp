@@ -4,6 +4,7 @@
 // Buffers are as long as the contract says and not one element longer, so that a sanitizer sees
 // what reads or writes beyond them.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <limits>
 #include <string>
 #include <vector>
@@ -40,10 +41,12 @@ void test_the_specification_by_hand() {
     check::that(check::same(load_one(Stored::f32, false, {0, 0, 0, 0x80}, 1, 0), 0.0F),
                 "a stored -0 is worth +0");
 
-    const float matrix[6] = {1, 2, 3, 4, 5, 6};
+    const Bytes bytes{1, 2, 3, 4, 5, 6};
     std::vector<float> turned(6);
-    scalar().transpose(matrix, 3, 2, 3, turned.data(), 2);
-    check::that(turned == std::vector<float>{1, 4, 2, 5, 3, 6}, "transpose of 2 x 3");
+    scalar().load_transposed[0][0](bytes.data(), 3, 2, 3, 1, 0, turned.data(), 2);
+    check::that(turned == std::vector<float>{1, 4, 2, 5, 3, 6}, "two runs of three as columns");
+
+    const float matrix[6] = {1, 2, 3, 4, 5, 6};
 
     const float* rows[2] = {matrix, matrix + 3};
     const float weights[2] = {0.75F, 0.25F};
@@ -51,12 +54,11 @@ void test_the_specification_by_hand() {
     scalar().blend(rows, weights, 2, 3, mixed.data());
     check::that(mixed == std::vector<float>{1.75F, 2.75F, 3.75F}, "three quarters, one quarter");
 
-    const auto summary = scalar().summarize(matrix, 6);
-    check::that(summary.sum == 21 && summary.min == 1 && summary.max == 6, "1 + ... + 6");
-    check::that(scalar().sum_squares(matrix, 6, 3.5) == 17.5, "squares about 3.5");
+    const auto moments = scalar().moments(matrix, 6, 3);
+    check::that(moments.sum == 3 && moments.squares == 19, "-2 -1 0 1 2 3 and their squares");
     std::vector<float> scaled(6);
-    scalar().rescale(matrix, 6, 1, 2, scaled.data());
-    check::that(scaled == std::vector<float>{0, 2, 4, 6, 8, 10}, "(x - 1) * 2");
+    scalar().rescale(matrix, 6, 2, -2, scaled.data());
+    check::that(scaled == std::vector<float>{0, 2, 4, 6, 8, 10}, "2 x - 2");
 }
 
 void test_names() {
@@ -136,24 +138,31 @@ void test_load_strided(const Kernels& kernels, Random& random) {
         }
 }
 
-void test_transpose(const Kernels& kernels, Random& random) {
-    for (int round = 0; round < 400; ++round) {
+void test_load_transposed(const Kernels& kernels, Random& random) {
+    for (int round = 0; round < 3000; ++round) {
+        const std::size_t type = check::below(random, nigro::kernels::kStoredTypes);
+        const std::size_t swapped = check::below(random, 2);
+        const Scaling& scaling = kScalings[check::below(random, 5)];
         const std::size_t n_rows = 1 + check::below(random, 30);
-        const std::size_t n_columns = 1 + check::below(random, 30);
-        const std::size_t src_stride = n_columns + check::below(random, 9);
+        const std::size_t n = 1 + check::below(random, 30);
+        const std::size_t offset = check::below(random, 8);
+        const std::size_t src_stride = n * kSizes[type] + check::below(random, 9);
         const std::size_t dst_stride = n_rows + check::below(random, 9);
+        const Bytes src =
+            random_bytes(random, offset + (n_rows - 1) * src_stride + n * kSizes[type]);
         const bool downward = check::below(random, 2) == 0;
-        const std::size_t src_size = (n_rows - 1) * src_stride + n_columns;
-        const std::size_t dst_size = (n_columns - 1) * dst_stride + n_rows;
-        const std::vector<float> src = check::uniforms(random, src_size, -1, 1);
-        std::vector<float> want(dst_size, kUntouched), got = want;
-        const std::size_t origin = downward ? (n_columns - 1) * dst_stride : 0;
+        const std::size_t origin = downward ? (n - 1) * dst_stride : 0;
         const auto step = static_cast<std::ptrdiff_t>(dst_stride) * (downward ? -1 : 1);
-        scalar().transpose(src.data(), src_stride, n_rows, n_columns, want.data() + origin, step);
-        kernels.transpose(src.data(), src_stride, n_rows, n_columns, got.data() + origin, step);
-        check::that(check::same(want, got), std::string(kernels.name) + " transpose " +
-                                                std::to_string(n_rows) + " x " +
-                                                std::to_string(n_columns));
+        std::vector<float> want((n - 1) * dst_stride + n_rows, kUntouched), got = want;
+        scalar().load_transposed[type][swapped](
+            src.data() + offset, static_cast<std::ptrdiff_t>(src_stride), n_rows, n, scaling.slope,
+            scaling.intercept, want.data() + origin, step);
+        kernels.load_transposed[type][swapped](
+            src.data() + offset, static_cast<std::ptrdiff_t>(src_stride), n_rows, n, scaling.slope,
+            scaling.intercept, got.data() + origin, step);
+        check::that(check::same(want, got), std::string(kernels.name) + " load_transposed type " +
+                                                std::to_string(type) + " " +
+                                                std::to_string(n_rows) + " x " + std::to_string(n));
     }
 }
 
@@ -190,32 +199,33 @@ void test_blend_of_equal_values(const Kernels& kernels, Random& random) {
 void test_statistics(const Kernels& kernels, Random& random) {
     for (std::size_t n = 1; n < 140; ++n) {
         const std::vector<float> x = check::uniforms(random, n, -500, 2000);
-        const auto want = scalar().summarize(x.data(), n);
-        const auto got = kernels.summarize(x.data(), n);
+        const auto want = scalar().moments(x.data(), n, 123.4567);
+        const auto got = kernels.moments(x.data(), n, 123.4567);
         const std::string what = std::string(kernels.name) + " statistics n " + std::to_string(n);
         check::that(check::same(want.sum, got.sum), what + " sum");
-        check::that(want.min == got.min && want.max == got.max, what + " range");
-        check::that(check::same(scalar().sum_squares(x.data(), n, 123.4567),
-                                kernels.sum_squares(x.data(), n, 123.4567)),
-                    what + " squares");
+        check::that(check::same(want.squares, got.squares), what + " squares");
         std::vector<float> scaled(n), in_place = x;
-        scalar().rescale(x.data(), n, 77.7, 0.0123, scaled.data());
-        kernels.rescale(in_place.data(), n, 77.7, 0.0123, in_place.data());
+        scalar().rescale(x.data(), n, 0.0123, -77.7, scaled.data());
+        kernels.rescale(in_place.data(), n, 0.0123, -77.7, in_place.data());
         check::that(check::same(scaled, in_place), what + " rescale");
     }
 }
 
-void test_a_value_that_is_not_finite_shows_in_the_sum(const Kernels& kernels, Random& random) {
+void test_squares_say_what_cannot_be_normalised(const Kernels& kernels, Random& random) {
     const float infinity = std::numeric_limits<float>::infinity();
     for (const float poison : {infinity, -infinity, std::numeric_limits<float>::quiet_NaN()})
-        for (std::size_t n = 1; n < 40; ++n) {
+        for (std::size_t n = 1; n < 70; ++n) {
             std::vector<float> x = check::uniforms(random, n, -1, 1);
             x[check::below(random, n)] = poison;
-            check::that(!std::isfinite(kernels.summarize(x.data(), n).sum),
-                        std::string(kernels.name) + " poison");
+            check::that(!std::isfinite(kernels.moments(x.data(), n, 0.5).squares),
+                        std::string(kernels.name) + " value that is not finite");
         }
-    const std::vector<float> huge(1000, std::numeric_limits<float>::max());
-    check::that(std::isfinite(kernels.summarize(huge.data(), huge.size()).sum), "huge but finite");
+    std::vector<float> x(1000, std::numeric_limits<float>::max());
+    check::that(std::isfinite(kernels.moments(x.data(), x.size(), -1e38).squares), "huge values");
+    check::that(kernels.moments(x.data(), x.size(), x[0]).squares == 0, "equal values");
+    std::fill(x.begin(), x.end(), 0.0F);
+    x[999] = std::numeric_limits<float>::denorm_min();
+    check::that(kernels.moments(x.data(), x.size(), 0).squares > 0, "the least difference");
 }
 
 }  // namespace
@@ -229,11 +239,11 @@ int main() {
         test_load(kernels, random);
         test_load_of_every_16_bit_value(kernels);
         test_load_strided(kernels, random);
-        test_transpose(kernels, random);
+        test_load_transposed(kernels, random);
         test_blend(kernels, random);
         test_blend_of_equal_values(kernels, random);
         test_statistics(kernels, random);
-        test_a_value_that_is_not_finite_shows_in_the_sum(kernels, random);
+        test_squares_say_what_cannot_be_normalised(kernels, random);
     }
     return check::report("test_kernels");
 }

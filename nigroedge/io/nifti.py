@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read one NIfTI-1 or NIfTI-2 image into a Volume, or write a Volume as one.
+
+Nothing that a header says is believed before it is compared with the file. The voxels stay as they
+are stored: mapped from disk where the file is not compressed, gunzipped once where it is. A file is
+known by its content, not by its name; only the two files of a pair are found by their names.
+"""
+
+from __future__ import annotations
+
+import gzip
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike, fstat
+from pathlib import Path
+from time import perf_counter
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nigroedge.errors import FormatError, InputError
+from nigroedge.io.gunzip import MAGIC as GZIP_MAGIC
+from nigroedge.io.gunzip import MAX_RATIO, GunzipStream
+from nigroedge.io.nifti_header import MAX_HEADER_BYTES, TRANSFORMS, Layout, NiftiHeader
+from nigroedge.volume import Source, Volume
+
+#: No more than this is gunzipped: 512³ voxels of float64. A larger image belongs on disk
+#: uncompressed, where it is mapped instead of read.
+MAX_GUNZIPPED_BYTES = 1 << 30
+
+#: Bytes that may follow the voxels: some programs pad a file to a block. More of them mean that the
+#: header describes less than the file holds.
+MAX_TRAILING_BYTES = 4096
+
+#: Suffix of one file of a pair → suffix of the other.
+_OTHER_SUFFIX = {".hdr": ".img", ".img": ".hdr", ".HDR": ".IMG", ".IMG": ".HDR"}
+
+#: The four bytes between a NIfTI-1 header and its voxels.
+_NO_EXTENSIONS = b"\0\0\0\0"
+
+
+def load_volume(path: str | PathLike[str], *, transform: str | None = None) -> Volume:
+    """Read a NIfTI image: .nii, .nii.gz, or either file of a .hdr/.img pair.
+
+    The voxels of an uncompressed file are mapped, not read: it must not shrink while the volume is
+    in use. Dimensions beyond the third are dropped if they hold one voxel. A scl_slope of 0 or NaN
+    means slope 1 and intercept 0. Of the two transforms the sform is taken if its code is positive,
+    else the qform.
+
+    Parameters
+    ----------
+    path : path-like
+        The image.
+    transform : {'sform', 'qform'}, optional
+        Take this one, whatever the other says.
+
+    Returns
+    -------
+    Volume
+        Voxels of shape (nx, ny, nz) as stored, in Fortran order and the file's byte order.
+
+    Raises
+    ------
+    FormatError
+        If the file is not NIfTI, is damaged or cut short, or its header contradicts itself or the
+        file.
+    GeometryError
+        If no transform is coded, both are and disagree on handedness or by more than 1 mm at a
+        corner of the volume, or lengths are not in millimetres.
+    InputError
+        If the file cannot be read, holds more than one volume or more than 1 GiB gunzipped, or
+        voxels of a type that is not served (RGB, complex, 64 bit integers, long doubles).
+    """
+    import nibabel.nifti2  # noqa: F401  before the clock starts: it takes longer than a volume
+
+    if transform is not None and transform not in TRANSFORMS:
+        raise ValueError(f"expected transform 'sform' or 'qform', got {transform!r}")
+    start = perf_counter()
+    path = Path(path)
+    with _about(path):
+        header_path = _beside(path) if _is_image_of_pair(path) else path
+        header = _read_header(header_path)
+        voxel_path = header_path if header.is_single else _beside(header_path)
+        if path not in (header_path, voxel_path):
+            raise FormatError(f"expected {header_path.name!r} to be the header of a pair")
+        affine = header.affine(transform)
+        voxels = _read_voxels(voxel_path, header.layout)
+        read_ms = (perf_counter() - start) * 1e3
+        source = Source(path, () if header.is_single else (header_path, voxel_path), read_ms)
+        with np.errstate(all="ignore"):  # a hostile affine overflows, and is refused for it
+            return Volume(voxels, affine, header.slope, header.intercept, source)
+
+
+def save_volume(volume: Volume, path: str | PathLike[str]) -> None:
+    """Write a volume as a new NIfTI-1 file, its voxels, slope and intercept as they are.
+
+    Parameters
+    ----------
+    volume : Volume
+        The affine is written as sform, in float32 as the format has it.
+    path : path-like
+        Ends in .nii or .nii.gz; must not exist.
+
+    Raises
+    ------
+    InputError
+        If the name ends otherwise, the file exists or cannot be written, or a dimension is more
+        than the 32767 of the format.
+    """
+    path = Path(path)
+    with _about(path):
+        if not path.name.endswith((".nii", ".nii.gz")):
+            raise InputError("expected a name that ends in .nii or .nii.gz")
+        content = _header_bytes(volume) + volume.voxels.tobytes(order="F")
+        if path.name.endswith(".gz"):
+            content = gzip.compress(content, mtime=0)
+        with path.open("xb") as file:
+            file.write(content)
+
+
+@contextmanager
+def _about(path: Path) -> Iterator[None]:
+    """Say which file an error is about, and turn the system's errors into ours."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(f"{str(path)!r}: {error}") from error
+    except OSError as error:
+        raise InputError(f"{str(path)!r}: {error.strerror or type(error).__name__}") from error
+
+
+def _open(path: Path) -> IO[bytes]:
+    if "\0" in str(path):
+        raise InputError("expected a file name without NUL")
+    if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device could make us wait for ever
+        raise InputError("expected a regular file")
+    return path.open("rb")
+
+
+def _is_image_of_pair(path: Path) -> bool:
+    return path.name.lower().endswith((".img", ".img.gz"))
+
+
+def _beside(path: Path) -> Path:
+    """The other file of a .hdr/.img pair, which must be there."""
+    gz = path.suffix if path.suffix.lower() == ".gz" else ""
+    stem = path.with_suffix("") if gz else path
+    if stem.suffix not in _OTHER_SUFFIX:
+        raise FormatError("expected the header of a pair to be named .hdr and the image .img")
+    other = stem.with_suffix(_OTHER_SUFFIX[stem.suffix] + gz)
+    if not other.exists():
+        raise InputError(f"expected the other file of the pair beside it, found no {other.name!r}")
+    return other
+
+
+def _is_gzip(file: IO[bytes]) -> bool:
+    magic = file.read(len(GZIP_MAGIC))
+    file.seek(0)
+    return magic == GZIP_MAGIC
+
+
+def _read_header(path: Path) -> NiftiHeader:
+    with _open(path) as file:
+        start = GunzipStream(file) if _is_gzip(file) else file
+        return NiftiHeader.from_bytes(start.read(MAX_HEADER_BYTES))
+
+
+def _read_voxels(path: Path, layout: Layout) -> npt.NDArray[Any]:
+    with _open(path) as file:
+        if _is_gzip(file):
+            return _gunzipped(file, layout)
+        _check_size(fstat(file.fileno()).st_size, layout)
+        mapped = np.memmap(file, layout.dtype, "r", layout.offset, layout.shape, order="F")
+        return mapped.view(np.ndarray)
+
+
+def _gunzipped(file: IO[bytes], layout: Layout) -> npt.NDArray[Any]:
+    compressed = fstat(file.fileno()).st_size
+    if layout.end > compressed * MAX_RATIO:
+        raise FormatError(
+            f"header says {layout.shape} voxels ({layout.end} bytes), more than the "
+            f"{compressed} bytes of the file can hold: cut short, or the header is wrong"
+        )
+    if layout.end > MAX_GUNZIPPED_BYTES:
+        raise InputError(
+            f"expected at most {MAX_GUNZIPPED_BYTES} bytes gunzipped, got {layout.end}; gunzip the "
+            f"file first, then it is read from disk"
+        )
+    stream = GunzipStream(file)
+    content = np.empty(layout.end, np.uint8)
+    filled = stream.read_into(content)
+    # Reading on to the end also has the checksum compared; a bomb stops here.
+    _check_size(filled + len(stream.read(MAX_TRAILING_BYTES + 1)), layout)
+    return content[layout.offset :].view(layout.dtype).reshape(layout.shape, order="F")
+
+
+def _check_size(size: int, layout: Layout) -> None:
+    if size < layout.end:
+        raise FormatError(
+            f"header says {layout.shape} voxels ({layout.end} bytes), but the file holds {size} "
+            f"bytes: cut short, or the header is wrong"
+        )
+    if size > layout.end + MAX_TRAILING_BYTES:
+        raise FormatError(
+            f"header says {layout.shape} voxels ({layout.end} bytes), but the file holds more than "
+            f"{MAX_TRAILING_BYTES} bytes beyond them: the header is wrong"
+        )
+
+
+def _header_bytes(volume: Volume) -> bytes:
+    from nibabel.nifti1 import Nifti1Header
+
+    if max(volume.voxels.shape) > np.iinfo(np.int16).max:
+        raise InputError(f"expected dimensions up to 32767, got {volume.voxels.shape}")
+    endianness = ">" if volume.voxels.dtype.str[0] == ">" else "<"
+    header = Nifti1Header(endianness=endianness)
+    header.set_data_dtype(volume.voxels.dtype)
+    header.set_data_shape(volume.voxels.shape)
+    header.set_sform(volume.affine, code="scanner")
+    header.set_zooms(np.linalg.norm(volume.affine[:3, :3], axis=0))
+    header.set_xyzt_units("mm")
+    header["scl_slope"], header["scl_inter"] = volume.slope, volume.intercept
+    header["vox_offset"] = len(header.binaryblock) + len(_NO_EXTENSIONS)
+    return bytes(header.binaryblock) + _NO_EXTENSIONS

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a NIfTI header says, checked as far as a header can be checked without its file.
+
+nibabel takes the fields apart; nothing is passed on that contradicts the standard or itself. Field
+names are those of nifti1.h.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nigroedge.errors import FormatError, GeometryError, InputError
+from nigroedge.volume import STORED_DTYPES
+
+#: Bytes that hold a header of either version.
+MAX_HEADER_BYTES = 540
+
+#: How far a corner of the volume may move from sform to qform before they are said to disagree.
+MAX_TRANSFORM_GAP_MM = 1.0
+
+TRANSFORMS = ("sform", "qform")
+
+
+class _Version(NamedTuple):
+    """Where the versions of NIfTI differ; the byte numbers are those of nifti1.h and nifti2.h."""
+
+    number: int
+    magic_at: int
+    single_magic: bytes
+    pair_magic: bytes
+    single_vox_offset: int
+
+
+#: By the header's first field, sizeof_hdr.
+_VERSIONS = {
+    348: _Version(1, 344, b"n+1\0", b"ni1\0", 352),
+    540: _Version(2, 4, b"n+2\0\r\n\x1a\n", b"ni2\0\r\n\x1a\n", 544),
+}
+
+#: xyzt_units & 7. A header that does not say is taken as millimetres, as every reader does. Metres
+#: and micrometres are refused: programs differ on whether the transform is to be scaled by them, so
+#: the landmarks that come with such a file could mean either.
+_MILLIMETRES = (0, 2)
+_OTHER_UNITS = {1: "metres", 3: "micrometres"}
+
+
+class Layout(NamedTuple):
+    """How the voxels lie in their file, in Fortran order."""
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    offset: int
+
+    @property
+    def end(self) -> int:
+        """Number of the byte after the last voxel."""
+        return self.offset + math.prod(self.shape) * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class NiftiHeader:
+    """A header of either version, and of either byte order.
+
+    Parameters
+    ----------
+    fields : nibabel header
+        The fields as stored, unchecked.
+    is_single : bool
+        Whether the voxels follow in the same file.
+    layout : Layout
+        Shape, type and place of the voxels.
+    slope, intercept : float
+        The value of a voxel is slope · stored + intercept.
+    """
+
+    fields: Any
+    is_single: bool
+    layout: Layout
+    slope: float
+    intercept: float
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> NiftiHeader:
+        """Take a header from the first bytes of a file.
+
+        Raises
+        ------
+        FormatError
+            If this is no NIfTI header, or one that contradicts the standard or itself.
+        InputError
+            If it describes more than one volume, or voxels of a type that is not served.
+        """
+        version, order = _recognise(content)
+        fields, is_single = _fields(content, version, order)
+        dtype = _dtype(fields)
+        least = version.single_vox_offset if is_single else 0
+        layout = Layout(_shape(fields), dtype, _vox_offset(fields, least, dtype.itemsize))
+        return cls(fields, is_single, layout, *_slope_and_intercept(fields))
+
+    def affine(self, transform: str | None = None) -> npt.NDArray[np.float64]:
+        """Give voxel index → RAS+ millimetres, (4, 4) float64.
+
+        The sform if its code is positive, else the qform; or the one that is named.
+
+        Raises
+        ------
+        GeometryError
+            If no transform is coded or not the one named, none is named and both are coded but
+            disagree on handedness or by more than 1 mm at a corner of the volume, or lengths are
+            not in millimetres.
+        """
+        _check_units(self.fields)
+        coded = [name for name in TRANSFORMS if int(self.fields[f"{name}_code"]) > 0]
+        if not coded:
+            raise GeometryError(
+                "expected a transform to the patient, got none: sform_code and qform_code are 0"
+            )
+        if transform is not None and transform not in coded:
+            raise GeometryError(f"expected a {transform}, got none: {transform}_code is 0")
+        with np.errstate(all="ignore"):  # hostile floats overflow; what comes of it is refused
+            if transform is None and len(coded) == 2:
+                _check_agreement(_sform(self.fields), _qform(self.fields), self.layout.shape)
+            return (_sform if (transform or coded[0]) == "sform" else _qform)(self.fields)
+
+
+def _recognise(content: bytes) -> tuple[_Version, str]:
+    for order in ("<", ">"):
+        size = int(np.frombuffer(content[:4].ljust(4, b"\0"), f"{order}i4")[0])
+        if size in _VERSIONS and len(content) >= size:
+            return _VERSIONS[size], order
+    raise FormatError("expected a NIfTI-1 or NIfTI-2 file, found no such header")
+
+
+def _fields(content: bytes, version: _Version, order: str) -> tuple[Any, bool]:
+    # nibabel takes longer to import than a volume to read; who reads none should not wait for it.
+    from nibabel.nifti1 import Nifti1Header
+    from nibabel.nifti2 import Nifti2Header
+
+    magic = content[version.magic_at : version.magic_at + len(version.single_magic)]
+    if magic not in (version.single_magic, version.pair_magic):
+        raise FormatError(
+            f"expected the magic of NIfTI-{version.number} in byte {version.magic_at}, found other "
+            f"bytes: damaged, or ANALYZE 7.5, which cannot tell left from right"
+        )
+    header = Nifti1Header if version.number == 1 else Nifti2Header
+    fields = header(content[: header.sizeof_hdr], endianness=order, check=False)
+    return fields, magic == version.single_magic
+
+
+def _shape(fields: Any) -> tuple[int, int, int]:
+    n_dims, *dims = (int(n) for n in fields["dim"])
+    if not 1 <= n_dims <= 7:
+        raise FormatError(f"expected 1 to 7 dimensions in dim[0], got {n_dims}")
+    dims = dims[:n_dims]
+    if min(dims) < 1:
+        raise FormatError(f"expected dimensions of at least 1, got {dims}")
+    if n_dims < 3:
+        raise InputError(f"expected an image of 3 dimensions, got {dims}")
+    if math.prod(dims[3:]) > 1:
+        raise InputError(
+            f"expected one volume, got {math.prod(dims[3:])} (dimensions {dims}); write the one "
+            f"that is meant to a file of its own"
+        )
+    return dims[0], dims[1], dims[2]
+
+
+def _dtype(fields: Any) -> np.dtype[Any]:
+    from nibabel.nifti1 import data_type_codes
+
+    code = int(fields["datatype"])
+    if code not in data_type_codes.label:
+        raise FormatError(f"expected a NIfTI datatype, got the unknown code {code}")
+    dtype: np.dtype[Any] = np.dtype(data_type_codes.dtype[code]).newbyteorder(fields.endianness)
+    if dtype.fields or dtype.str[1:] not in STORED_DTYPES:
+        raise InputError(
+            f"expected voxels of 8, 16 or 32 bit integers or 32 or 64 bit floats, "
+            f"got {data_type_codes.label[code]} (NIfTI datatype {code})"
+        )
+    if int(fields["bitpix"]) != dtype.itemsize * 8:
+        raise FormatError(
+            f"expected bitpix {dtype.itemsize * 8} with {dtype.name} voxels, "
+            f"got {int(fields['bitpix'])}"
+        )
+    return dtype
+
+
+def _vox_offset(fields: Any, least: int, itemsize: int) -> int:
+    offset = float(fields["vox_offset"])
+    if not (math.isfinite(offset) and offset >= least and offset % itemsize == 0):
+        raise FormatError(
+            f"expected a vox_offset of at least {least}, and a multiple of the voxel's {itemsize} "
+            f"bytes, got {offset:g}"
+        )
+    return int(fields["vox_offset"])
+
+
+def _slope_and_intercept(fields: Any) -> tuple[float, float]:
+    slope, intercept = float(fields["scl_slope"]), float(fields["scl_inter"])
+    if slope == 0 or math.isnan(slope):
+        return 1.0, 0.0
+    if not (math.isfinite(slope) and math.isfinite(intercept)):
+        raise FormatError(f"expected a finite scl_slope and scl_inter, got {slope}, {intercept}")
+    return slope, intercept
+
+
+def _check_units(fields: Any) -> None:
+    code = int(fields["xyzt_units"]) & 7
+    if code not in _MILLIMETRES:
+        unit = _OTHER_UNITS.get(code, f"unit code {code}")
+        raise GeometryError(f"expected lengths in millimetres, got {unit}")
+
+
+def _sform(fields: Any) -> npt.NDArray[np.float64]:
+    return np.asarray(fields.get_sform(), np.float64)
+
+
+def _qform(fields: Any) -> npt.NDArray[np.float64]:
+    from nibabel.spatialimages import HeaderDataError
+
+    fields = fields.copy()
+    if fields["pixdim"][0] == 0:
+        fields["pixdim"][0] = 1  # nifti1.h: "if pixdim[0]=0 … it should be taken as 1"
+    try:
+        return np.asarray(fields.get_qform(), np.float64)
+    except (HeaderDataError, ValueError) as error:
+        raise GeometryError(f"expected a valid qform, got: {error}") from error
+
+
+def _check_agreement(
+    sform: npt.NDArray[np.float64], qform: npt.NDArray[np.float64], shape: tuple[int, int, int]
+) -> None:
+    # The gap is a convex function of the voxel index, so that it is largest at a corner.
+    corners = np.indices((2, 2, 2)).reshape(3, 8) * np.reshape(shape, (3, 1)) - 0.5
+    gap_mm = np.linalg.norm((sform - qform) @ np.vstack([corners, np.ones(8)]), axis=0).max()
+    mirrored = np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0
+    if not mirrored and gap_mm <= MAX_TRANSFORM_GAP_MM:
+        return
+    reason = "on handedness" if mirrored else f"by {gap_mm:.1f} mm at a corner"
+    raise GeometryError(
+        f"expected sform and qform to agree within {MAX_TRANSFORM_GAP_MM:g} mm, but they disagree "
+        f"{reason}; say which one is right: transform 'sform' or 'qform'"
+    )

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A simulated midbrain: a person with a hidden state of the nigra, the SMWI of it, and the SBR.
+
+`draw_subject` decides everything about a person and a scan from a seed, `render` makes the image on
+any grid, `simulate` does both for a whole slab.
+
+A score on simulated data shows that the software works; it says nothing about patients.
+"""
+
+from nigroedge.phantom.scan import (
+    SLAB_SHAPE,
+    SLAB_SPACING_MM,
+    Simulation,
+    patch_grid,
+    render,
+    simulate,
+)
+from nigroedge.phantom.subject import (
+    COHORT_PREVALENCE,
+    SIDES,
+    Side,
+    SideState,
+    Subject,
+    draw_subject,
+    expected_sbr,
+)
+
+__all__ = [
+    "COHORT_PREVALENCE",
+    "SIDES",
+    "SLAB_SHAPE",
+    "SLAB_SPACING_MM",
+    "Side",
+    "SideState",
+    "Simulation",
+    "Subject",
+    "draw_subject",
+    "expected_sbr",
+    "patch_grid",
+    "render",
+    "simulate",
+]

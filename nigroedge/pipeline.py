@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a volume and the centroids to SBR: crop, normalise, run, and write down what ran.
+
+A side that the model flips is cropped on the mirrored grid, so that its patch reaches the network
+as a patch of the other side would; nothing is flipped afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from nigroedge.errors import GeometryError, InputError
+from nigroedge.preprocess import PreparedPatch, prepare_patch
+from nigroedge.result import EngineUsed, InputUsed, ModelUsed, Result, SideResult
+from nigroedge.volume import Volume
+
+if TYPE_CHECKING:
+    from nigroedge.model import Model
+
+SIDES = ("left", "right")
+
+Point = tuple[float, float, float]
+
+
+def predict(
+    volume: Volume,
+    *,
+    left: npt.ArrayLike | None = None,
+    right: npt.ArrayLike | None = None,
+    models: Model | Mapping[str, Model],
+) -> Result:
+    """Predict the SBR of one side or both.
+
+    Parameters
+    ----------
+    volume : Volume
+        An SMWI that holds the midbrain.
+    left, right : (3,) array_like, optional
+        Centroid of nigrosome-1 on the patient's left and right, RAS+ millimetres; at least one.
+    models : Model, or mapping of side → Model
+        One model for all sides asked for, or one for each.
+
+    Returns
+    -------
+    Result
+        With the sides that were asked for.
+
+    Raises
+    ------
+    InputError
+        If no side is asked for, a centroid is not three finite numbers, no model serves a side, or
+        a patch cannot be an SMWI.
+    GeometryError
+        If the left centroid is not to the left of the right one, or a patch lies outside the image.
+    DegeneratePatchError
+        If a patch is constant or holds values that are not finite.
+    ModelError
+        If a model gives an answer that is not finite.
+    """
+    centres = _centres(left, right)
+    used = {side: _model_for(side, models) for side in centres}
+    start = perf_counter()
+    patches = {side: _patch(volume, side, centres[side], used[side]) for side in centres}
+    cropped = perf_counter()
+    sbr = _run(patches, used)
+    end = perf_counter()
+    sides = {side: SideResult(sbr[side], centres[side], patches[side].coverage) for side in centres}
+    timing_ms = {"crop": (cropped - start) * 1e3, "predict": (end - cropped) * 1e3}
+    return _result(volume, sides, used, timing_ms, one_model=not isinstance(models, Mapping))
+
+
+def models_by_side(models: Sequence[Model]) -> Model | dict[str, Model]:
+    """Tell which side each of one or two models serves.
+
+    Returns
+    -------
+    Model or dict
+        The model if there is one; side → model if there are two.
+
+    Raises
+    ------
+    InputError
+        If there are more than two, or two that are not one for each side.
+    """
+    if len(models) == 1:
+        return models[0]
+    if sorted(model.spec.side for model in models) != ["left", "right"]:
+        raise InputError(
+            "expected one model, or one for the left and one for the right side, got models for "
+            + " and ".join(model.spec.side for model in models)
+        )
+    return {model.spec.side: model for model in models}
+
+
+def _centres(left: npt.ArrayLike | None, right: npt.ArrayLike | None) -> dict[str, Point]:
+    given = {"left": left, "right": right}
+    centres = {side: _centre(side, xyz) for side, xyz in given.items() if xyz is not None}
+    if not centres:
+        raise InputError("expected the centroid of at least one side, got none")
+    if len(centres) == 2 and not centres["left"][0] < centres["right"][0]:
+        raise GeometryError(
+            f"expected the left centroid to have a smaller x than the right one (RAS: x grows to "
+            f"the patient's right), got left {centres['left']} and right {centres['right']}"
+        )
+    return centres
+
+
+def _centre(side: str, xyz: npt.ArrayLike) -> Point:
+    expected = f"expected the {side} centroid as 3 finite numbers in mm"
+    try:
+        values = np.asarray(xyz, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{expected}, got something else") from error
+    if values.shape != (3,) or not np.isfinite(values).all():
+        raise InputError(f"{expected}, got {values.tolist()}")
+    return float(values[0]), float(values[1]), float(values[2])
+
+
+def _model_for(side: str, models: Model | Mapping[str, Model]) -> Model:
+    model = models.get(side) if isinstance(models, Mapping) else models
+    if model is None:
+        raise InputError(f"expected a model for the {side} side, got none")
+    if model.spec.side not in ("both", side):
+        raise InputError(
+            f"expected a model that serves the {side} side, but {model.spec.card.name!r} serves "
+            f"the {model.spec.side} side only"
+        )
+    return model
+
+
+def _patch(volume: Volume, side: str, centre: Point, model: Model) -> PreparedPatch:
+    spec = model.spec
+    try:
+        patch = prepare_patch(volume, centre, spec.grid_for(side), spec.normalize)
+    except InputError as error:
+        raise type(error)(f"{side} side: {error}") from error
+    # SMWI is a magnitude times a mask of 0 to 1: never below 0. Divided by its mean a patch keeps
+    # its signs, so that phase, frequency and susceptibility maps are told from it here.
+    if spec.normalize == "mean" and patch.values.min() < 0:
+        raise InputError(
+            f"{side} side: expected SMWI, which is never negative, got negative voxels"
+        )
+    return patch
+
+
+def _run(patches: Mapping[str, PreparedPatch], models: Mapping[str, Model]) -> dict[str, float]:
+    """Run each model once, on all sides that it serves."""
+    sbr: dict[str, float] = {}
+    for model in _distinct(models.values()):
+        sides = [side for side in patches if models[side] is model]
+        outputs = model.predict_patches(np.stack([patches[side].values for side in sides]))
+        sbr |= {side: float(output) for side, output in zip(sides, outputs, strict=True)}
+    return sbr
+
+
+def _distinct(models: Iterable[Model]) -> list[Model]:
+    return list({id(model): model for model in models}.values())
+
+
+def _result(
+    volume: Volume,
+    sides: Mapping[str, SideResult],
+    models: Mapping[str, Model],
+    timing_ms: dict[str, float],
+    *,
+    one_model: bool,
+) -> Result:
+    model = {side: ModelUsed(m.spec.card.name, m.sha256) for side, m in models.items()}
+    engine = {
+        side: EngineUsed(m.engine.name, m.engine.isa, m.engine.threads)
+        for side, m in models.items()
+    }
+    first = next(iter(sides))
+    source = volume.source
+    if source is not None and source.read_ms is not None:
+        timing_ms = {"read": source.read_ms, **timing_ms}
+    return Result(
+        left=sides.get("left"),
+        right=sides.get("right"),
+        model=model[first] if one_model else model,
+        engine=engine[first] if one_model else engine,
+        input=None if source is None else InputUsed(str(source.path), source.sha256),
+        timing_ms=timing_ms,
+    )
