@@ -42,18 +42,18 @@ def test_the_gunzip_stream_gives_what_gzip_gives_in_any_pieces(content, sizes, n
     assert b"" == reader.read(1)
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", "cut short"),
-        (b"\x1f\x8b", "cut short"),
-        (gzip.compress(b"abc")[:-1], "cut short"),
-        (b"text", "incorrect header check"),
-        (gzip.compress(b"abc")[:-8] + bytes(8), "incorrect data check"),
-        (gzip.compress(b"abc") + b"abc", "incorrect header check"),
-        (gzip.compress(b"abc") + gzip.compress(b"abc")[:-1], "cut short"),
-    ],
-)
+BROKEN = {
+    "empty": (b"", "cut short"),
+    "magic alone": (b"\x1f\x8b", "cut short"),
+    "last byte missing": (gzip.compress(b"abc")[:-1], "cut short"),
+    "text": (b"text", "incorrect header check"),
+    "wrong checksum": (gzip.compress(b"abc")[:-8] + bytes(8), "incorrect data check"),
+    "garbage behind": (gzip.compress(b"abc") + b"abc", "incorrect header check"),
+    "second cut": (gzip.compress(b"abc") + gzip.compress(b"abc")[:-1], "cut short"),
+}
+
+
+@pytest.mark.parametrize(("content", "words"), BROKEN.values(), ids=BROKEN)
 def test_what_is_no_gzip_stream_is_refused(content, words):
     with pytest.raises(FormatError, match=words):
         stream(content).read(100)

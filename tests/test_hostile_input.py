@@ -211,8 +211,9 @@ LANDMARKS = {
 }
 
 
-@pytest.mark.parametrize(("name", "content", "words"), [(n, *v) for n, v in LANDMARKS.items()])
-def test_bad_landmarks(predict, folder, name, content, words):
+@pytest.mark.parametrize("name", LANDMARKS)
+def test_bad_landmarks(predict, folder, name):
+    content, words = LANDMARKS[name]
     if content is not None:
         (folder / name).write_bytes(content)
     line = predict(None, "--landmarks", folder / name, left=None)
@@ -290,17 +291,18 @@ def test_bad_models(predict, refused, folder, spoil, words, command):
     assert "bad.onnx" in line
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("absent.onnx", None, "No such file or directory"),
-        ("text.onnx", b"hello", "model file"),
-        ("empty.onnx", b"", "model file"),
-        ("image.onnx", nifti_bytes(VOXELS), "model file"),
-        ("text.xml", b"hello", "model file"),
-    ],
-)
-def test_files_that_are_no_models(predict, refused, folder, name, content, words):
+NO_MODELS = {
+    "absent.onnx": (None, "No such file or directory"),
+    "text.onnx": (b"hello", "not a usable ONNX model"),
+    "empty.onnx": (b"", "not a usable ONNX model"),
+    "image.onnx": (nifti_bytes(VOXELS), "not a usable ONNX model"),
+    "text.xml": (b"hello", "text.bin"),
+}
+
+
+@pytest.mark.parametrize("name", NO_MODELS)
+def test_files_that_are_no_models(predict, refused, folder, name):
+    content, words = NO_MODELS[name]
     if content is not None:
         (folder / name).write_bytes(content)
 

@@ -13,7 +13,7 @@ from nigroedge import verify as verify_module
 from nigroedge.engine import ENGINES
 from nigroedge.errors import InputError, MissingDependencyError, ModelError
 from nigroedge.verify import FIRST_SUBJECT, broken_promise, verify
-from tests.model_family import NET, write_family, write_model
+from tests.model_family import NET, int8_model, write_family, write_model
 from tests.onnx_files import qdq_model, spec_of
 
 
@@ -78,7 +78,7 @@ def test_any_of_the_siblings_names_the_family(family):
 )
 def test_an_int8_file_that_strays_is_found(family, capsys, offset, words):
     metadata = spec_of(NET, mirror="none").to_metadata()
-    onnx.save(qdq_model(spoiled(offset), metadata), family.with_name("tiny.int8.onnx"))
+    onnx.save(int8_model(spoiled(offset), metadata), family.with_name("tiny.int8.onnx"))
     checks = checks_of(family)
 
     assert "fail" == checks["tiny.int8.onnx", "onnx"].status
@@ -124,7 +124,7 @@ def test_without_an_engine_for_the_float_model_there_is_nothing_to_compare(famil
 
 def test_siblings_must_say_the_same(family):
     other = spec_of(NET, mirror="left").to_metadata()
-    onnx.save(qdq_model(NET, other), family.with_name("tiny.int8.onnx"))
+    onnx.save(int8_model(NET, other), family.with_name("tiny.int8.onnx"))
 
     with pytest.raises(ModelError, match="expected the same nigroedge"):
         checks_of(family)
