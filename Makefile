@@ -7,6 +7,7 @@
 #   make bench      timings beside other software (docs/benchmarks.md)
 #   make wheel      dist/*.whl
 #   make sanitize   the C++ tests under address, undefined-behaviour and thread sanitizers
+#   make embed-loop EMBED_LOOP (100000) predictions through the C library, and the growth of memory
 #   make test-arm   the C++ tests on emulated 64-bit Arm (g++-aarch64-linux-gnu, qemu-user)
 #   make fuzz       FUZZ_SECONDS (600) of libFuzzer on the model-file reader (clang)
 
@@ -14,9 +15,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FUZZ_SECONDS ?= 600
+EMBED_LOOP ?= 100000
 CXX_SOURCES := $(shell find csrc tests/cpp tests/fuzz -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name CMakeLists.txt)
 
-.PHONY: demo test lint bench wheel sanitize test-arm fuzz clean
+.PHONY: demo test lint bench wheel sanitize embed-loop test-arm fuzz clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -47,6 +49,11 @@ sanitize-%:
 	cmake -S csrc -B build/$@ -DCMAKE_BUILD_TYPE=Debug -DNIGROEDGE_TESTS=ON -DNIGROEDGE_SANITIZE=$*
 	cmake --build build/$@ --parallel 2
 	ctest --test-dir build/$@ --output-on-failure
+
+embed-loop:
+	cmake -S csrc -B build/embed-loop -DNIGROEDGE_TESTS=ON
+	cmake --build build/embed-loop --parallel 2 --target test_capi
+	build/embed-loop/tests/test_capi loop $(EMBED_LOOP)
 
 test-arm:
 	cmake -S csrc -B build/arm -DNIGROEDGE_TESTS=ON -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \

@@ -12,6 +12,8 @@ import sys
 from ctypes import POINTER, byref, c_double, c_float, c_int32, c_int64, c_size_t, c_void_p
 
 import nigroedge
+from nigroedge.io import load_volume
+from nigroedge.volume import Volume
 
 OK = 0
 SIDES = {"left": 1, "right": 2}
@@ -35,9 +37,9 @@ class NigroVolume(ctypes.Structure):
     )
 
 
-def load_library() -> ctypes.CDLL:
+def load_library(path: str) -> ctypes.CDLL:
     """Open the library and say what its functions take and give."""
-    library = ctypes.CDLL(nigroedge.get_library())
+    library = ctypes.CDLL(path)
     library.nigro_last_error.restype = ctypes.c_char_p
     library.nigro_model_open.argtypes = (ctypes.c_char_p, c_void_p, POINTER(c_void_p))
     library.nigro_model_free.argtypes = (c_void_p,)
@@ -49,7 +51,7 @@ def load_library() -> ctypes.CDLL:
     return library
 
 
-def volume_of(image: nigroedge.Volume) -> NigroVolume:
+def volume_of(image: Volume) -> NigroVolume:
     """Describe the voxels of an image where they lie; the image must outlive the description."""
     voxels = image.voxels
     return NigroVolume(
@@ -67,13 +69,13 @@ def volume_of(image: nigroedge.Volume) -> NigroVolume:
 
 def main(model_path: str, image_path: str, *points: str) -> None:
     """Print one line for each side: its name, SBR and coverage."""
-    library = load_library()
+    library = load_library(nigroedge.get_library())
 
     def check(status: int) -> None:
         if status != OK:
             sys.exit(f"status {status}: {library.nigro_last_error().decode()}")
 
-    image = nigroedge.load_volume(image_path)
+    image = load_volume(image_path)
     sides = points[0::2]
     centres_mm = [float(number) for point in points[1::2] for number in point.split(",")]
     n = len(sides)

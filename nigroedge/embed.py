@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the C library of this package lies, for those who build programs against it.
 
-    cc -I$(python -c 'import nigroedge; print(nigroedge.get_include())') program.c \\
-        $(python -c 'import nigroedge; print(nigroedge.get_library())')
+How to use it: docs/embedding.md, and the header itself.
 """
 
 from pathlib import Path
