@@ -4,6 +4,7 @@
  * side.
  *
  * Research use only. Not for diagnosis.
+ * SPDX-License-Identifier: Apache-2.0
  *
  * This header is the manual.  A program includes it, opens a model file once, and predicts as often
  * as it likes:
@@ -50,8 +51,6 @@
  * Structs of this header begin with their own size, which the caller sets with sizeof; so they can
  * grow and old programs still run.  A size that this library does not know is NIGRO_BAD_ARGUMENT.
  * The numbers of statuses, types and sides never change.
- *
- * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef NIGROEDGE_H
 #define NIGROEDGE_H
