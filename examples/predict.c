@@ -251,14 +251,18 @@ int main(int argc, char** argv) {
         fprintf(stderr, "usage: %s MODEL.onnx IMAGE.nii left X,Y,Z [right X,Y,Z]\n", argv[0]);
         return 2;
     }
+    status = nigro_model_open(argv[1], NULL, &model);
+    if (status != NIGRO_OK) {
+        fprintf(stderr, "status %d: %s\n", (int)status, nigro_last_error());
+        return 1;
+    }
     voxels = read_nifti(argv[2], &volume, &why);
     if (voxels == NULL) {
         fprintf(stderr, "%s: %s\n", argv[2], why);
+        nigro_model_free(model);
         return 1;
     }
-    status = nigro_model_open(argv[1], NULL, &model);
-    if (status == NIGRO_OK)
-        status = nigro_predict(model, &volume, n_points, sides, centres_mm, sbr, coverage);
+    status = nigro_predict(model, &volume, n_points, sides, centres_mm, sbr, coverage);
     if (status != NIGRO_OK) fprintf(stderr, "status %d: %s\n", (int)status, nigro_last_error());
     for (i = 0; status == NIGRO_OK && i < n_points; ++i) /* %.9g: every bit of a float */
         printf("%s %.9g %.6g\n", sides[i] == NIGRO_LEFT ? "left" : "right", sbr[i], coverage[i]);

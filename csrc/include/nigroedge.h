@@ -23,14 +23,15 @@
  * What holds for every function:
  *
  * - Results.  The same model, voxels and centroid give the same float32 bits on every machine, for
- *   any number of threads, any number of points in one call and every instruction set.
+ *   any number of threads, any number of points in one call and every instruction set; in C's
+ *   default floating-point mode, that is: programs built with -ffast-math leave it.
  *
  * - Failure.  A function that can fail returns a nigro_status.  Anything but NIGRO_OK means that
  *   nothing that the caller owns was written, unless the function says otherwise, and that
  *   nigro_last_error() has one sentence: what was expected, what came, and where.
  *
- * - Ownership.  The caller owns all that it passes in; the library reads it during the call only
- * and keeps no pointer.  The caller owns what it receives from nigro_model_open() and
+ * - Ownership.  The caller owns all that it passes in; the library reads it during the call and
+ *   keeps no pointer.  The caller owns the model that it receives from nigro_model_open() or
  *   nigro_model_open_memory(), and gives it back with nigro_model_free().
  *
  * - Threads.  Any thread may call any function at any time.  Calls on one model take turns; calls
@@ -45,8 +46,8 @@
  *
  * - Geometry.  World coordinates are RAS+ millimetres: x grows to the patient's right, y to
  *   anterior, z to superior.  Left and right are the patient's and follow from the affine alone.
- *   DICOM and 3-D Slicer speak LPS: negate the first two rows of such a matrix, and x and y of such
- * a point.
+ *   DICOM and 3-D Slicer speak LPS: negate the first two rows of such a matrix, and x and y of a
+ *   point.
  *
  * Structs of this header begin with their own size, which the caller sets with sizeof; so they can
  * grow and old programs still run.  A size that this library does not know is NIGRO_BAD_ARGUMENT.
@@ -180,8 +181,7 @@ NIGRO_API void nigro_model_free(struct nigro_model* model);
 /*
  * nigro_predict() predicts the SBR of 'n_points' points of one volume: usually one, or two, the
  * left and the right nigrosome-1.  For each it crops the model's patch around the centroid, mirrors
- * and normalises it as the model says, and runs the network; two points in one call are faster than
- * two calls.
+ * and normalises it as the model says, and runs the network.
  *
  * 'volume' is described above.  'sides' has n_points numbers, NIGRO_LEFT or NIGRO_RIGHT.
  * 'centres_mm' has n_points * 3 numbers, x, y, z of each centroid in RAS+ mm.  'sbr' receives
@@ -190,9 +190,10 @@ NIGRO_API void nigro_model_free(struct nigro_model* model);
  * be NULL.
  *
  * Returns NIGRO_OK; NIGRO_BAD_ARGUMENT if another pointer is NULL, n_points is 0, or 'volume' or a
- * side is not as described above; NIGRO_SIDE_NOT_SERVED; NIGRO_BAD_GEOMETRY;
- * NIGRO_DEGENERATE_PATCH; NIGRO_NO_MEMORY; NIGRO_INTERNAL.  A failure of one point is a failure of
- * the call: no value is written, and nigro_last_error() names the point.
+ * side is not as described above; NIGRO_SIDE_NOT_SERVED; NIGRO_BAD_GEOMETRY, also if a left
+ * centroid lies to the right of a right one; NIGRO_DEGENERATE_PATCH; NIGRO_BAD_MODEL if the
+ * network's answer is not a finite number; NIGRO_NO_MEMORY; NIGRO_INTERNAL.  A failure of one point
+ * is a failure of the call: no value is written, and nigro_last_error() names the side.
  */
 NIGRO_API nigro_status nigro_predict(struct nigro_model* model, const struct nigro_volume* volume,
                                      size_t n_points, const int32_t* sides,
@@ -203,8 +204,8 @@ NIGRO_API nigro_status nigro_predict(struct nigro_model* model, const struct nig
  * normalised already.
  *
  * 'patches' has n_values float32: one patch after the other, each of patch_shape[0] *
- * patch_shape[1] * patch_shape[2] values (see nigro_model_info()) with the last axis fastest. 'sbr'
- * receives n_patches values.
+ * patch_shape[1] * patch_shape[2] values (struct nigro_model_info) with the last axis fastest.
+ * 'sbr' receives n_patches values.
  *
  * Returns NIGRO_OK; NIGRO_BAD_ARGUMENT if a pointer is NULL, n_patches is 0, or n_values is not
  * n_patches whole patches; NIGRO_DEGENERATE_PATCH if a value is not finite; NIGRO_BAD_MODEL if the
