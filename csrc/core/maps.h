@@ -20,6 +20,9 @@ constexpr std::size_t kBlock = kernels::kChannelBlock;
 
 inline std::size_t blocks_of(std::size_t n_channels) { return (n_channels + kBlock - 1) / kBlock; }
 
+// Samples that run together: the two sides of one person. More are run as several groups.
+constexpr std::size_t kGroup = 2;
+
 class Maps {
 public:
     Maps() = default;

@@ -3,8 +3,9 @@
 #include "core/stages.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
+
+#include "core/first_conv.h"
 
 namespace nigro {
 namespace {
@@ -85,60 +86,19 @@ private:
 
 // --------------------------------------------------------------------------------- one channel
 
-// A convolution of one channel; its input is an array [x][y][z] with a border of one voxel.
-class FirstConv {
-public:
-    FirstConv(const ConvSpec& spec, Arena& arena)
-        : spec_(spec),
-          weights_place_(arena.reserve(blocks_of(spec.n_out) * 27 * kBlock)),
-          bias_place_(arena.reserve(blocks_of(spec.n_out) * kBlock)) {}
-
-    // Weights [block][27][16].
-    void pack(const Arena& arena) {
-        weights_ = arena.at(weights_place_);
-        bias_ = arena.at(bias_place_);
-        if (spec_.bias) std::memcpy(bias_, spec_.bias->data, spec_.n_out * sizeof(float));
-        for (std::size_t out = 0; out < spec_.n_out; ++out)
-            for (std::size_t tap = 0; tap < 27; ++tap)
-                std::memcpy(&weights_[(out / kBlock * 27 + tap) * kBlock + out % kBlock],
-                            spec_.weights->data + (out * 27 + tap) * sizeof(float), sizeof(float));
-    }
-
-    // One block of plane x of the outputs.
-    void run(const Kernels& kernels, const float* volume, std::size_t x, std::size_t block,
-             float* out, std::size_t out_y_stride) const {
-        const std::size_t y_stride = spec_.extent.z + 2, x_stride = (spec_.extent.y + 2) * y_stride;
-        kernels.conv_first(volume + x * x_stride, x_stride, y_stride, spec_.extent.y,
-                           spec_.extent.z, weights_ + block * 27 * kBlock, bias_ + block * kBlock,
-                           spec_.relu ? 0.0f : -std::numeric_limits<float>::infinity(), out,
-                           out_y_stride);
-    }
-
-    const ConvSpec& spec() const { return spec_; }
-    std::size_t n_blocks() const { return blocks_of(spec_.n_out); }
-    Extent input_stored() const {
-        return {spec_.extent.x + 2, spec_.extent.y + 2, spec_.extent.z + 2};
-    }
-
-private:
-    ConvSpec spec_;
-    std::size_t weights_place_, bias_place_;
-    float* weights_ = nullptr;
-    float* bias_ = nullptr;
-};
-
 class FirstStage final : public Stage {
 public:
     FirstStage(const ConvSpec& spec, Arena& arena) : first_(spec, arena) {}
 
     void pack(const Arena& arena, ThreadPool&) override { first_.pack(arena); }
     void run(const Frame& frame, const Maps& in, const Maps& out) override {
+        first_.transform(frame.kernels, frame.threads, in, frame.n_samples);
         const std::size_t n_x = first_.spec().extent.x;
         frame.threads.run([&](std::size_t index) {
             const Share mine = share(frame.n_samples * n_x, index, frame.threads.size());
             for (std::size_t plane = mine.first; plane < mine.last; ++plane)
                 for (std::size_t block = 0; block < first_.n_blocks(); ++block)
-                    first_.run(frame.kernels, in.stored(plane / n_x, 0, 0, 0), plane % n_x, block,
+                    first_.run(frame.kernels, plane / n_x, plane % n_x, block,
                                out.voxel(plane / n_x, block, plane % n_x, 0), out.y_stride());
         });
     }
@@ -167,13 +127,13 @@ public:
 
     // Makes the stored planes [x, x + n_slots) of a sample; rows of a sample come in ascending
     // order.
-    void prepare(const Kernels& kernels, const Maps& in, std::size_t sample, std::size_t x) {
+    void prepare(const Kernels& kernels, std::size_t sample, std::size_t x) {
         if (sample != sample_) next_ = 0;
         sample_ = sample;
         for (next_ = std::max(next_, x); next_ < x + n_slots_; ++next_)
             if (holds(next_))
                 for (std::size_t block = 0; block < first_.n_blocks(); ++block)
-                    first_.run(kernels, in.stored(sample, 0, 0, 0), next_ - 1, block,
+                    first_.run(kernels, sample, next_ - 1, block,
                                row(next_ % n_slots_, block, 1) + kBlock, y_stride());
     }
 
@@ -231,13 +191,14 @@ public:
 
 private:
     void run_rows(const Frame& frame, const Maps& in, bool pooled, const Maps& out) {
+        first_.transform(frame.kernels, frame.threads, in, frame.n_samples);
         const std::size_t n_x = conv_.columns_x(pooled), n_y = conv_.columns_y(pooled);
         frame.threads.run([&](std::size_t index) {
             RingPlanes& ring = rings_[index];
             ring.restart();
             const Share mine = share(frame.n_samples * n_x, index, frame.threads.size());
             for (std::size_t row = mine.first; row < mine.last; ++row) {
-                ring.prepare(frame.kernels, in, row / n_x, row % n_x * conv_.tile().x);
+                ring.prepare(frame.kernels, row / n_x, row % n_x * conv_.tile().x);
                 conv_.run(frame.kernels, ring, row * n_y, (row + 1) * n_y, scratch_.of(index),
                           pooled, out);
             }

@@ -19,9 +19,6 @@
 
 namespace nigro {
 
-// Samples that run together: the two sides of one person. More are run as several groups.
-constexpr std::size_t kGroup = 2;
-
 // What a stage runs with.
 struct Frame {
     const kernels::Kernels& kernels;

@@ -3,10 +3,11 @@
 #include "core/winograd.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <limits>
 #include <vector>
+
+#include "core/filters.h"
 
 namespace nigro {
 namespace {
@@ -51,52 +52,6 @@ Tile choose(Extent extent, std::size_t n_in, std::size_t n_out) {
 }
 
 Extent pooled_extent(Extent extent) { return {extent.x / 2, extent.y / 2, extent.z / 2}; }
-
-// ------------------------------------------------------------------------------------- weights
-
-// The transform of three weights along one axis to M + 2 positions, of F(M, 3): rows of
-// (1, p, p^2) / prod (p - other points), for the points of kernels/conv_body.h.
-using Matrix = std::vector<std::array<double, 3>>;
-
-Matrix weight_transform(std::size_t m) {
-    if (m == 2) return {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
-    constexpr double kPoints[] = {0, 0.75, -0.75, 1.5, -1.5};
-    Matrix rows;
-    for (const double p : kPoints) {
-        double scale = 1;
-        for (const double other : kPoints)
-            if (other != p) scale *= p - other;
-        rows.push_back({1 / scale, p / scale, p * p / scale});
-    }
-    rows.push_back({0, 0, 1});
-    return rows;
-}
-
-// Values of kBlock lanes; 'from' and 'to' run over one axis with the given strides in lanes.
-void apply(const Matrix& rows, const double* from, std::size_t from_stride, double* to,
-           std::size_t to_stride) {
-    for (std::size_t row = 0; row < rows.size(); ++row)
-        for (std::size_t lane = 0; lane < kBlock; ++lane)
-            to[row * to_stride * kBlock + lane] =
-                rows[row][0] * from[lane] + rows[row][1] * from[from_stride * kBlock + lane] +
-                rows[row][2] * from[2 * from_stride * kBlock + lane];
-}
-
-// Transforms [27][16] weights to [positions][16], in double.
-void transform_weights(TileShape tile, const double* weights, double* result) {
-    const Matrix x = weight_transform(tile.x), y = weight_transform(tile.y),
-                 z = weight_transform(tile.z);
-    double along_z[9 * kMaxSide * kBlock], along_yz[3 * kMaxSide * kMaxSide * kBlock];
-    const std::size_t n_z = z.size(), n_yz = y.size() * z.size();
-    for (std::size_t i = 0; i < 9; ++i)
-        apply(z, weights + i * 3 * kBlock, 1, along_z + i * n_z * kBlock, 1);
-    for (std::size_t i = 0; i < 3; ++i)
-        for (std::size_t k = 0; k < n_z; ++k)
-            apply(y, along_z + (i * 3 * n_z + k) * kBlock, n_z, along_yz + (i * n_yz + k) * kBlock,
-                  n_z);
-    for (std::size_t k = 0; k < n_yz; ++k)
-        apply(x, along_yz + k * kBlock, n_yz, result + k * kBlock, n_yz);
-}
 
 }  // namespace
 
@@ -198,7 +153,7 @@ void WinogradConv::pack_block(std::size_t block) const {
             for (std::size_t tap = 0; tap < 27; ++tap)
                 taps[tap * kBlock + lane] = double(values[tap]);
         }
-        transform_weights(tile(), taps.data(), transformed.data());
+        transform_filters(tile(), taps.data(), transformed.data());
         float* target = weights_ + (block * n_rows + in) * kBlock;
         for (std::size_t p = 0; p < n_positions(); ++p, target += position_stride)
             for (std::size_t lane = 0; lane < kBlock; ++lane)
@@ -244,9 +199,8 @@ void WinogradConv::transform_inputs(const Kernels& kernels, const PlaneSource& s
 void WinogradConv::multiply(const Kernels& kernels, const Block& block) const {
     const std::size_t n_in = blocks_of(spec_.n_in) * kBlock,
                       n_out = blocks_of(spec_.n_out) * kBlock;
-    for (std::size_t p = 0; p < n_positions(); ++p)
-        kernels.winograd_product(block.scratch.v + p * block.v_stride, weights_ + p * n_in * n_out,
-                                 block.scratch.m + p * block.m_stride, block.n_tiles, n_in, n_out);
+    kernels.winograd_product(block.scratch.v, block.v_stride, weights_, block.scratch.m,
+                             block.m_stride, n_positions(), block.n_tiles, n_in, n_out);
 }
 
 void WinogradConv::transform_outputs(const Kernels& kernels, const Block& block,

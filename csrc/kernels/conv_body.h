@@ -204,38 +204,49 @@ inline void product_rows(const float* v, const float* u, float* m, std::size_t n
               sums[row][column]);
 }
 
-// Calls product_rows<rows>: a loop over tiles whose sums stay in registers needs their number at
-// compile time.
-template <int Rows, int Blocks>
-inline void product_chunk(std::size_t rows, const float* v, const float* u, float* m,
-                          std::size_t n_tiles, std::size_t n_in) {
-    if constexpr (Rows > 0) {
-        if (rows == Rows) return product_rows<Rows, Blocks>(v, u, m, n_tiles, n_in);
-        product_chunk<Rows - 1, Blocks>(rows, v, u, m, n_tiles, n_in);
+// product_rows<1> … product_rows<Rows>: sums stay in registers only if their number is known to the
+// compiler, so there is a function for each.
+template <int Blocks>
+struct ProductTable {
+    using Function = void (*)(const float*, const float*, float*, std::size_t, std::size_t);
+    static constexpr int kRows = int(kProductVecs) / (Blocks * int(kVecs));
+    Function of[kRows + 1];
+
+    constexpr ProductTable() : of{} { fill<kRows>(); }
+
+private:
+    template <int Rows>
+    constexpr void fill() {
+        if constexpr (Rows > 0) {
+            of[Rows] = product_rows<Rows, Blocks>;
+            fill<Rows - 1>();
+        }
     }
-}
+};
 
 template <int Blocks>
 inline void product_blocks(const float* v, const float* u, float* m, std::size_t n_tiles,
                            std::size_t n_in) {
-    constexpr std::size_t kRows = kProductVecs / (Blocks * kVecs);
-    const std::size_t n_chunks = (n_tiles + kRows - 1) / kRows;
-    std::size_t first = 0;
-    for (std::size_t chunk = 0; chunk < n_chunks; ++chunk) {
-        const std::size_t last = n_tiles * (chunk + 1) / n_chunks;
-        product_chunk<int(kRows), Blocks>(last - first, v + first * kBlock, u, m + first * kBlock,
-                                          n_tiles, n_in);
-        first = last;
+    static constexpr ProductTable<Blocks> kTable;
+    constexpr std::size_t kRows = ProductTable<Blocks>::kRows;
+    for (std::size_t first = 0, chunks = (n_tiles + kRows - 1) / kRows; chunks > 0; --chunks) {
+        const std::size_t rows = (n_tiles - first) / chunks;
+        kTable.of[rows](v + first * kBlock, u, m + first * kBlock, n_tiles, n_in);
+        first += rows;
     }
 }
 
-void winograd_product(const float* v, const float* u, float* m, std::size_t n_tiles,
+void winograd_product(const float* v, std::size_t v_stride, const float* u, float* m,
+                      std::size_t m_stride, std::size_t n_positions, std::size_t n_tiles,
                       std::size_t n_in, std::size_t n_out) {
-    std::size_t out = 0;
-    for (; out + kProductBlocks * kBlock <= n_out; out += kProductBlocks * kBlock)
-        product_blocks<kProductBlocks>(v, u + out * n_in, m + out * n_tiles, n_tiles, n_in);
-    for (; out < n_out; out += kBlock)
-        product_blocks<1>(v, u + out * n_in, m + out * n_tiles, n_tiles, n_in);
+    for (std::size_t p = 0; p < n_positions; ++p, v += v_stride, u += n_in * n_out, m += m_stride) {
+        std::size_t out = 0;
+        for (; out + kProductBlocks * kBlock <= n_out; out += kProductBlocks * kBlock)
+            product_blocks<kProductBlocks>(v, u + out * n_in, m + out * n_tiles, n_tiles, n_in);
+        if constexpr (kProductBlocks > 1)
+            for (; out < n_out; out += kBlock)
+                product_blocks<1>(v, u + out * n_in, m + out * n_tiles, n_tiles, n_in);
+    }
 }
 
 // -------------------------------------------------------------------------------- winograd_output
@@ -347,61 +358,121 @@ void winograd_output_pool(const float* m, std::size_t m_stride, std::size_t n_ti
     }
 }
 
+// ---------------------------------------------------------------------------------- first_input
+
+inline void first_input_block(const float* const* rows, float* v, std::size_t v_stride) {
+    for (std::size_t lane = 0; lane < kBlock; lane += Vec::kLanes) {
+        Vec d[6], t[6];
+        NIGRO_UNROLL
+        for (int y = 0; y < 6; ++y) d[y] = load(rows[y] + lane);
+        Transform<4>::input(d, t);
+        NIGRO_UNROLL
+        for (int p = 0; p < 6; ++p) store(v + std::size_t(p) * v_stride + lane, t[p]);
+    }
+}
+
+// Values along z are the lanes here; the last ones, where they fill no block, pass through a copy.
+void first_input(const float* const* rows, std::size_t n_z, float* v, std::size_t v_stride) {
+    std::size_t z = 0;
+    for (; z + kBlock <= n_z; z += kBlock) {
+        const float* block[6];
+        for (int y = 0; y < 6; ++y) block[y] = rows[y] + z;
+        first_input_block(block, v + z, v_stride);
+    }
+    if (z == n_z) return;
+    float in[6][kBlock] = {}, out[6][kBlock];
+    const float* block[6];
+    for (int y = 0; y < 6; ++y) {
+        block[y] = in[y];
+        for (std::size_t i = z; i < n_z; ++i) in[y][i - z] = rows[y][i];
+    }
+    first_input_block(block, out[0], kBlock);
+    for (std::size_t p = 0; p < 6; ++p)
+        for (std::size_t i = z; i < n_z; ++i) v[p * v_stride + i] = out[p][i - z];
+}
+
 // ------------------------------------------------------------------------------------ conv_first
 
+// Sums of one position for Rows values of z: 9 taps along x and z.
 template <int Rows>
-inline void first_rows(const float* x, std::size_t x_stride, std::size_t y_stride, const float* w,
-                       const float* bias, float floor, float* out) {
+inline void first_rows(const float* v, std::size_t x_stride, const float* w, float* m) {
     Vec sums[Rows][kVecs];
     NIGRO_UNROLL
     for (int row = 0; row < Rows; ++row) NIGRO_UNROLL
     for (std::size_t k = 0; k < kVecs; ++k) sums[row][k] = broadcast(0.0f);
-    for (std::size_t tap = 0; tap < 27; ++tap) {
-        const float* source = x + tap / 9 * x_stride + tap / 3 % 3 * y_stride + tap % 3;
-        Vec weights[kVecs];
-        NIGRO_UNROLL
-        for (std::size_t k = 0; k < kVecs; ++k)
-            weights[k] = load(w + tap * kBlock + k * Vec::kLanes);
-        NIGRO_UNROLL
-        for (int row = 0; row < Rows; ++row) {
-            const Vec value = broadcast(source[row]);
+    for (std::size_t x = 0; x < 3; ++x, v += x_stride)
+        for (std::size_t z = 0; z < 3; ++z, w += kBlock) {
+            Vec weights[kVecs];
             NIGRO_UNROLL
-            for (std::size_t k = 0; k < kVecs; ++k)
-                sums[row][k] = fma(value, weights[k], sums[row][k]);
+            for (std::size_t k = 0; k < kVecs; ++k) weights[k] = load(w + k * Vec::kLanes);
+            NIGRO_UNROLL
+            for (int row = 0; row < Rows; ++row) {
+                const Vec value = broadcast(v[z + std::size_t(row)]);
+                NIGRO_UNROLL
+                for (std::size_t k = 0; k < kVecs; ++k)
+                    sums[row][k] = fma(value, weights[k], sums[row][k]);
+            }
         }
-    }
     NIGRO_UNROLL
     for (int row = 0; row < Rows; ++row) NIGRO_UNROLL
     for (std::size_t k = 0; k < kVecs; ++k)
-        store(out + std::size_t(row) * kBlock + k * Vec::kLanes,
-              maximum(broadcast(floor), add(sums[row][k], load(bias + k * Vec::kLanes))));
+        store(m + std::size_t(row) * kBlock + k * Vec::kLanes, sums[row][k]);
 }
 
-// Calls first_rows<rows>, as product_chunk() does.
-template <int Rows>
-inline void first_chunk(std::size_t rows, const float* x, std::size_t x_stride,
-                        std::size_t y_stride, const float* w, const float* bias, float floor,
-                        float* out) {
-    if constexpr (Rows > 0) {
-        if (rows == Rows) return first_rows<Rows>(x, x_stride, y_stride, w, bias, floor, out);
-        first_chunk<Rows - 1>(rows, x, x_stride, y_stride, w, bias, floor, out);
-    }
-}
+// first_rows<1> … first_rows<kRows>, as in ProductTable.
+struct FirstTable {
+    using Function = void (*)(const float*, std::size_t, const float*, float*);
+    static constexpr int kRows = int(kProductVecs) / int(kVecs);
+    Function of[kRows + 1];
 
-void conv_first(const float* x, std::size_t x_stride, std::size_t y_stride, std::size_t n_y,
-                std::size_t n_z, const float* w, const float* bias, float floor, float* out,
-                std::size_t out_y_stride) {
-    constexpr std::size_t kRows = kProductVecs / kVecs;
-    const std::size_t n_chunks = (n_z + kRows - 1) / kRows;
-    for (std::size_t y = 0; y < n_y; ++y, x += y_stride, out += out_y_stride) {
-        std::size_t first = 0;
-        for (std::size_t chunk = 0; chunk < n_chunks; ++chunk) {
-            const std::size_t last = n_z * (chunk + 1) / n_chunks;
-            first_chunk<int(kRows)>(last - first, x + first, x_stride, y_stride, w, bias, floor,
-                                    out + first * kBlock);
-            first = last;
+    constexpr FirstTable() : of{} { fill<kRows>(); }
+
+private:
+    template <int Rows>
+    constexpr void fill() {
+        if constexpr (Rows > 0) {
+            of[Rows] = first_rows<Rows>;
+            fill<Rows - 1>();
         }
     }
+};
+
+// Transform the sums of n_z values of z back: 4 outputs along y from 6 positions.
+inline void first_output(const float* m, std::size_t m_stride, std::size_t n_y, std::size_t n_z,
+                         const float* bias, float floor, float* out, std::size_t y_stride) {
+    for (std::size_t i = 0; i < n_z * kBlock; i += Vec::kLanes) {
+        Vec sums[6], values[4];
+        NIGRO_UNROLL
+        for (int p = 0; p < 6; ++p) sums[p] = load(m + std::size_t(p) * m_stride + i);
+        output_transform<4>(sums, values);
+        NIGRO_UNROLL
+        for (int y = 0; y < 4; ++y)
+            if (std::size_t(y) < n_y)
+                store(out + std::size_t(y) * y_stride + i,
+                      maximum(broadcast(floor), add(values[y], load(bias + i % kBlock))));
+    }
+}
+
+void conv_first(const float* v, std::size_t x_stride, std::size_t v_stride, std::size_t n_y,
+                std::size_t n_z, const float* w, const float* bias, float floor, float* out,
+                std::size_t out_y_stride) {
+    static constexpr FirstTable kTable;
+    constexpr std::size_t kRows = FirstTable::kRows, kPart = 24;  // of z: sums of 9 kB
+    alignas(64) float m[6 * kPart * kBlock];
+    for (std::size_t y = 0; y < n_y; y += 4, v += 6 * v_stride, out += 4 * out_y_stride)
+        for (std::size_t part = 0; part < n_z; part += kPart) {
+            const std::size_t count = n_z - part < kPart ? n_z - part : kPart;
+            for (std::size_t p = 0; p < 6; ++p)
+                for (std::size_t first = 0, chunks = (count + kRows - 1) / kRows; chunks > 0;
+                     --chunks) {
+                    const std::size_t rows = (count - first) / chunks;
+                    kTable.of[rows](v + p * v_stride + part + first, x_stride, w + p * 9 * kBlock,
+                                    m + (p * kPart + first) * kBlock);
+                    first += rows;
+                }
+            first_output(m, kPart * kBlock, n_y - y, count, bias, floor, out + part * kBlock,
+                         out_y_stride);
+        }
 }
 
 // ----------------------------------------------------------------------------------------- dense
@@ -458,6 +529,7 @@ void fill_conv(Kernels& table) {
     table.winograd[kTile442] = winograd_kernels<4, 4, 2>();
     table.winograd[kTile222] = winograd_kernels<2, 2, 2>();
     table.winograd_product = winograd_product;
+    table.first_input = first_input;
     table.conv_first = conv_first;
     table.dense = dense;
 }

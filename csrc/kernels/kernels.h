@@ -122,17 +122,24 @@ struct Kernels {
 
     WinogradKernels winograd[kTileKinds];
 
-    // For one position, m[t][o] = sum over i, in ascending order by FMA from zero, of v[t][i]
+    // For each position, m[t][o] = sum over i, in ascending order by FMA from zero, of v[t][i]
     // u[i][o]. v is [n_in / 16][n_tiles][16], u is [n_out / 16][n_in][16], m is [n_out /
-    // 16][n_tiles][16]; n_in and n_out are multiples of 16.
-    void (*winograd_product)(const float* v, const float* u, float* m, std::size_t n_tiles,
+    // 16][n_tiles][16]; n_in and n_out are multiples of 16. The next position lies v_stride, n_in *
+    // n_out and m_stride further.
+    void (*winograd_product)(const float* v, std::size_t v_stride, const float* u, float* m,
+                             std::size_t m_stride, std::size_t n_positions, std::size_t n_tiles,
                              std::size_t n_in, std::size_t n_out);
 
-    // 3 x 3 x 3 convolution of one channel to one block, one plane of n_y x n_z outputs: the sum
-    // over the 27 taps in C order by FMA from zero, plus bias, at least 'floor'. 'x' is the first
-    // tap of the first output (z advances by 1), 'w' is [27][16], 'out' is [n_y at
-    // out_y_stride][n_z][16].
-    void (*conv_first)(const float* x, std::size_t x_stride, std::size_t y_stride, std::size_t n_y,
+    // A convolution of one channel makes 4 outputs along y from 6 inputs, by F(4, 3), and takes the
+    // taps along x and z as they are. first_input() transforms rows y … y + 5 of a plane, n_z
+    // values each: position p goes to v + p * v_stride.
+    void (*first_input)(const float* const* rows, std::size_t n_z, float* v, std::size_t v_stride);
+
+    // One block of one plane of n_y x n_z outputs: at least 'floor', bias plus the transform of the
+    // sums over the 9 taps along x and z, in C order by FMA from zero. Position p of the tile of
+    // rows 4 t … lies at v + (6 t + p) * v_stride, its first tap along z first; x advances by
+    // x_stride. 'w' is [6][9][16], 'out' is [n_y at out_y_stride][n_z][16].
+    void (*conv_first)(const float* v, std::size_t x_stride, std::size_t v_stride, std::size_t n_y,
                        std::size_t n_z, const float* w, const float* bias, float floor, float* out,
                        std::size_t out_y_stride);
 

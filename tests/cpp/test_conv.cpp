@@ -89,11 +89,13 @@ void test_winograd_transforms(const Kernels& kernels, Random& random) {
 void test_winograd_product(const Kernels& kernels, Random& random) {
     for (std::size_t n_tiles = 1; n_tiles < 40; ++n_tiles) {
         const std::size_t n_in = kBlock * (1 + n_tiles % 2), n_out = kBlock * (1 + n_tiles % 3);
-        const Floats v = random_floats(random, n_tiles * n_in);
-        const Floats u = random_floats(random, n_in * n_out);
-        Floats want(n_tiles * n_out), got(n_tiles * n_out);
-        scalar().winograd_product(v.data(), u.data(), want.data(), n_tiles, n_in, n_out);
-        kernels.winograd_product(v.data(), u.data(), got.data(), n_tiles, n_in, n_out);
+        const Floats v = random_floats(random, 2 * n_tiles * n_in);
+        const Floats u = random_floats(random, 2 * n_in * n_out);
+        Floats want(2 * n_tiles * n_out), got(2 * n_tiles * n_out);
+        scalar().winograd_product(v.data(), n_tiles * n_in, u.data(), want.data(), n_tiles * n_out,
+                                  2, n_tiles, n_in, n_out);
+        kernels.winograd_product(v.data(), n_tiles * n_in, u.data(), got.data(), n_tiles * n_out, 2,
+                                 n_tiles, n_in, n_out);
         check::that(check::same(want, got), label(kernels, "winograd product", n_tiles));
     }
 }
@@ -133,18 +135,36 @@ void test_the_specification_copies_with_a_middle_tap(int kind, Random& random) {
 
 // ------------------------------------------------------------------------- first layer and dense
 
+void test_first_input(const Kernels& kernels, Random& random) {
+    for (std::size_t n_z = 1; n_z < 40; ++n_z) {
+        const Floats in = random_floats(random, 6 * n_z);
+        const float* rows[6];
+        for (std::size_t y = 0; y < 6; ++y) rows[y] = in.data() + y * n_z;
+        Floats want(6 * n_z), got(6 * n_z);
+        scalar().first_input(rows, n_z, want.data(), n_z);
+        kernels.first_input(rows, n_z, got.data(), n_z);
+        check::that(check::same(want, got), label(kernels, "first input", n_z));
+    }
+}
+
+Floats conv_first(const Kernels& kernels, std::size_t n_y, std::size_t n_z, const Floats& v,
+                  const Floats& w, const Floats& bias, float floor) {
+    const std::size_t v_stride = n_z + 2, x_stride = (n_y + 3) / 4 * 6 * v_stride;
+    Floats out(n_y * n_z * kBlock);
+    kernels.conv_first(v.data(), x_stride, v_stride, n_y, n_z, w.data(), bias.data(), floor,
+                       out.data(), n_z * kBlock);
+    return out;
+}
+
 void test_conv_first(const Kernels& kernels, Random& random) {
-    for (std::size_t n_z = 1; n_z < 30; ++n_z) {
-        const std::size_t n_y = 1 + n_z % 3, y_stride = n_z + 2, x_stride = (n_y + 2) * y_stride;
-        const Floats x = random_floats(random, 3 * x_stride),
-                     w = random_floats(random, 27 * kBlock);
+    for (std::size_t n_z = 1; n_z < 60; ++n_z) {
+        const std::size_t n_y = 1 + n_z % 7;
+        const Floats v = random_floats(random, 3 * ((n_y + 3) / 4) * 6 * (n_z + 2));
+        const Floats w = random_floats(random, 6 * 9 * kBlock);
         const Floats bias = random_floats(random, kBlock);
-        Floats want(n_y * n_z * kBlock), got(n_y * n_z * kBlock);
-        scalar().conv_first(x.data(), x_stride, y_stride, n_y, n_z, w.data(), bias.data(), 0,
-                            want.data(), n_z * kBlock);
-        kernels.conv_first(x.data(), x_stride, y_stride, n_y, n_z, w.data(), bias.data(), 0,
-                           got.data(), n_z * kBlock);
-        check::that(check::same(want, got), label(kernels, "first convolution", n_z));
+        check::that(check::same(conv_first(scalar(), n_y, n_z, v, w, bias, 0),
+                                conv_first(kernels, n_y, n_z, v, w, bias, 0)),
+                    label(kernels, "first convolution", n_z));
     }
 }
 
@@ -171,13 +191,15 @@ void test_the_specification_by_hand() {
     scalar().dense(x, 2, 1, w.data(), 2, Floats(kBlock, 0.5F).data(), 0, out.data(), kBlock);
     check::that(out == Floats(kBlock, 320.5F), "dense by hand");
 
-    // 27 ones times weights of one, bias -30, cut at 0; and without the cut.
-    const Floats ones(27, 1.0F), taps(27 * kBlock, 1.0F), bias(kBlock, -30.0F);
-    scalar().conv_first(ones.data(), 9, 3, 1, 1, taps.data(), bias.data(), 0, out.data(), kBlock);
-    check::that(out == Floats(kBlock, 0.0F), "first convolution, cut");
-    scalar().conv_first(ones.data(), 9, 3, 1, 1, taps.data(), bias.data(), kNoFloor, out.data(),
-                        kBlock);
-    check::that(out == Floats(kBlock, -3.0F), "first convolution by hand");
+    // Nine taps of one on values of one give 9 in each of six positions; y = 0 adds the first five,
+    // in y = 1 the pairs cancel.
+    const Floats ones(3 * 6 * 3, 1.0F), taps(6 * 9 * kBlock, 1.0F), bias(kBlock, -46.0F);
+    check::that(conv_first(scalar(), 1, 1, ones, taps, bias, kNoFloor) == Floats(kBlock, -1.0F),
+                "first convolution by hand");
+    check::that(conv_first(scalar(), 1, 1, ones, taps, bias, 0) == Floats(kBlock, 0.0F),
+                "first convolution, cut");
+    check::that(conv_first(scalar(), 2, 1, ones, taps, bias, kNoFloor)[kBlock] == -46.0F,
+                "first convolution, second row");
 }
 
 }  // namespace
@@ -190,6 +212,7 @@ int main() {
     for (const Kernels& kernels : nigro::kernels::available()) {
         test_winograd_transforms(kernels, random);
         test_winograd_product(kernels, random);
+        test_first_input(kernels, random);
         test_conv_first(kernels, random);
         test_dense(kernels, random);
     }
