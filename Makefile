@@ -62,6 +62,14 @@ test-arm:
 	cmake --build build/arm --parallel 2
 	ctest --test-dir build/arm --output-on-failure
 
+fuzz: $(VENV)/.test
+	cmake -S csrc -B build/fuzz -DNIGROEDGE_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++
+	cmake --build build/fuzz --parallel 2 --target onnx_reader_fuzz
+	$(BIN)/python -m tests.fuzz.make_corpus build/fuzz/seeds
+	mkdir -p build/fuzz/corpus
+	build/fuzz/fuzz/onnx_reader_fuzz -max_total_time=$(FUZZ_SECONDS) -malloc_limit_mb=160 -rss_limit_mb=512 \
+	  -max_len=4096 -artifact_prefix=build/fuzz/ build/fuzz/corpus build/fuzz/seeds
+
 clean:
 	rm -rf build dist *.egg-info nigroedge/_core*.so
 

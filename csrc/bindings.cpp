@@ -56,7 +56,7 @@ void translate(std::exception_ptr thrown) {
 // --------------------------------------------------------------------------------- preprocessing
 
 using Patch = py::array_t<float, py::array::c_style>;
-using Affine = py::array_t<double, py::array::c_style>;
+using Affine = py::array_t<double, 0>;  // of any strides
 
 constexpr char kOtherOrder = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '>' : '<';
 

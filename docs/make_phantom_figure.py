@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draw simulated patches slice by slice and measure them: picture and table of phantom.md.
+"""Draw simulated patches slice by slice, and make every table of phantom.md.
 
-Without options: docs/phantom.png, and the table on standard output. With `--real PATCH.nii.gz
---out FILE`: the same beside a real patch. That is test data under its own licence: a picture
-that shows it is for your eyes and does not belong into the repository, hence --out. It is read as
-axes to anterior, left and inferior.
+Without options: docs/phantom.png, and the tables on standard output. `--real PATCH.nii.gz
+--out FILE` sets a real patch beside them. That is test data under its own licence: a picture that
+shows it is for your eyes and does not belong into the repository, hence --out. Its axes are read as
+growing to anterior, left and inferior. `--atlas CIT168_subcortex.nii.gz` adds the overlap with that
+atlas.
 """
 
 from __future__ import annotations
@@ -20,8 +21,16 @@ import matplotlib.pyplot as plt
 import nibabel
 import numpy as np
 
-from nigroedge.phantom import Subject, draw_subject, patch_grid, render
-from nigroedge.phantom.shapes import apply
+from nigroedge.phantom import (
+    SIDES,
+    Subject,
+    draw_subject,
+    patch_grid,
+    render,
+    susceptibility,
+)
+from nigroedge.phantom.anatomy import BRAINSTEM_TILT, draw_anatomy
+from nigroedge.phantom.shapes import affine_of, apply, blob_depth, rotation
 
 SHAPE = np.array([50, 50, 20])
 SPACING_MM = np.array([0.5, 0.5, 1.0])
@@ -123,6 +132,128 @@ def table(simulated: list[dict[str, float]], real: dict[str, float] | None) -> s
     return "\n".join(lines)
 
 
+def labels_table(n_subjects: int) -> str:
+    """Give the table of readings and SBR, both sides of each subject."""
+    subjects = [draw_subject(seed) for seed in range(n_subjects)]
+    sides = [getattr(subject, side) for subject in subjects for side in SIDES]
+    diseased = np.repeat([subject.diseased for subject in subjects], 2)
+    sbr, expected, intact, visibility = (
+        np.array([getattr(side, name) for side in sides])
+        for name in ("sbr", "expected_sbr", "intact", "visibility")
+    )
+    reading = np.where(intact, sbr[intact].mean(), sbr[~intact].mean())
+    rows = {
+        "sides read as intact": f"{intact.mean():.3f}",
+        "the same among the healthy, the diseased": f"{intact[~diseased].mean():.3f}, "
+        f"{intact[diseased].mean():.3f}",
+        "healthy sides with a faint nigrosome-1": f"{(visibility[~diseased] < 0.7).mean():.3f}",
+        "SBR, intact": f"{sbr[intact].mean():.2f} ± {sbr[intact].std():.2f}",
+        "SBR, lost": f"{sbr[~intact].mean():.2f} ± {sbr[~intact].std():.2f}",
+        "SBR, SD of all": f"{sbr.std():.2f}",
+        "SBR, not explained by the state": f"{(sbr - expected).mean():+.3f} ± "
+        f"{(sbr - expected).std():.3f}",
+        "correlation of the sides' SBR": f"{np.corrcoef(sbr[::2], sbr[1::2])[0, 1]:.2f}",
+        "predicting by the reading: RMSE, ρc": _agreement(reading, sbr),
+        "predicting by the hidden state: RMSE, ρc": _agreement(expected, sbr),
+    }
+    return "\n".join(
+        ["| measure | simulated |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items())]
+    )
+
+
+def _agreement(predicted: np.ndarray, measured: np.ndarray) -> str:
+    """Give RMSE and Lin's concordance with 1/n moments."""
+    shift = predicted.mean() - measured.mean()
+    covariance = ((predicted - predicted.mean()) * (measured - measured.mean())).mean()
+    concordance = 2 * covariance / (predicted.var() + measured.var() + shift**2)
+    return f"{np.sqrt(((predicted - measured) ** 2).mean()):.3f}, {concordance:.3f}"
+
+
+def susceptibility_table(n_subjects: int) -> str:
+    """Give mean ± SD over subjects of χ / gain over each left nucleus, borders blurred."""
+    found: dict[str, list[float]] = {}
+    for seed in range(n_subjects):
+        subject = draw_subject(seed, prevalence=0.5)
+        affine, shape = patch_grid(subject, "left", (64, 64, 26))
+        chi_ppm = susceptibility(subject, affine, shape).voxels
+        chi = chi_ppm * 1e3 / subject.contrast.chi_gain
+        anatomy = subject.left.anatomy
+        points = midbrain_points(subject, affine, shape)
+        nigra, comma, red, subthalamic = (
+            blob_depth(points, blob)
+            for blob in (anatomy.nigra, anatomy.nigrosome, anatomy.red_nucleus, anatomy.subthalamic)
+        )
+        word = "diseased" if subject.diseased else "healthy"
+        places = {
+            f"nigra, {word}": (nigra > 0.5) & (comma < -0.5) & (red < -0.5),
+            "red nucleus": red > 0.5,
+            "subthalamic nucleus": subthalamic > 0.5,
+        }
+        if subject.left.visibility > 0.8:
+            places["nigrosome-1, well seen"] = comma > 0.3
+        for name, place in places.items():
+            found.setdefault(name, []).append(float(chi[place].mean()))
+    lines = [f"| {k} | {np.mean(v):.0f} ± {np.std(v):.0f} |" for k, v in sorted(found.items())]
+    return "\n".join(["| place | χ / gain, ppb |", "|---|---|", *lines])
+
+
+def midbrain_points(
+    subject: Subject, affine: np.ndarray, shape: tuple[int, int, int]
+) -> list[np.ndarray]:
+    """Give the midbrain frame's x, y, z of every voxel."""
+    voxel_to_midbrain = np.linalg.inv(subject.to_patient) @ affine
+    return mapped(voxel_to_midbrain, np.indices(shape))
+
+
+def mapped(affine: np.ndarray, index: np.ndarray) -> list[np.ndarray]:
+    """Map voxel indices (3, …) through an affine; give x, y, z."""
+    xyz = np.tensordot(affine[:3, :3], index, 1)
+    return [(v + t).astype(np.float32) for v, t in zip(xyz, affine[:3, 3], strict=True)]
+
+
+class Average:
+    """Stands for a generator of random numbers that always gives the mean."""
+
+    def standard_normal(self, size: int | None = None) -> np.ndarray | float:
+        """Give 0."""
+        return 0.0 if size is None else np.zeros(size)
+
+    def normal(self, mean: float, sd: float, size: int | None = None) -> np.ndarray | float:
+        """Give the mean."""
+        return mean if size is None else np.full(size, mean)
+
+    def uniform(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Give the middle."""
+        return (np.asarray(low) + np.asarray(high)) / 2
+
+    def integers(self, low: int, high: int) -> int:
+        """Give the lowest."""
+        return low
+
+
+def atlas_table(path: Path) -> str:
+    """Give size, distance and overlap of the average left anatomy and the CIT168 labels."""
+    atlas = nibabel.load(path)
+    labels, affine = np.asarray(atlas.dataobj), atlas.affine
+    red = np.argwhere(np.isin(labels, (8, 108))) @ affine[:3, :3].T + affine[:3, 3]
+    to_mni = affine_of(rotation((-BRAINSTEM_TILT, 0, 0)), red.mean(axis=0) * (0, 1, 1))
+    points = mapped(np.linalg.inv(to_mni) @ affine, np.indices(labels.shape))
+    anatomy = draw_anatomy(Average(), -1.0)
+    lines = [
+        "| nucleus | simulated, mm³ | atlas, mm³ | centroids apart, mm | Dice | inside atlas |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, values in (("nigra", (7, 9)), ("red_nucleus", (8,)), ("subthalamic", (16,))):
+        mine, theirs = blob_depth(points, getattr(anatomy, name)) > 0, np.isin(labels, values)
+        both = (mine & theirs).sum()
+        apart = np.linalg.norm(np.argwhere(mine).mean(axis=0) - np.argwhere(theirs).mean(axis=0))
+        lines.append(
+            f"| {name.replace('_', ' ')} | {mine.sum()} | {theirs.sum()} | {apart:.1f} | "
+            f"{2 * both / (mine.sum() + theirs.sum()):.2f} | {both / mine.sum():.2f} |"
+        )
+    return "\n".join(lines)
+
+
 def draw(rows: list[tuple[str, np.ndarray]], out: Path) -> None:
     """Draw every other slice of each patch: anterior up, the patient's left to the right."""
     figure, axes = plt.subplots(len(rows), 10, figsize=(15, 1.62 * len(rows)))
@@ -151,7 +282,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--real", type=Path, help="NIfTI of a real left patch, 50 × 50 × 20")
     parser.add_argument("--out", type=Path, help="picture to write (with --real: required)")
+    parser.add_argument("--atlas", type=Path, help="CIT168 labels in MNI space, 1 mm")
     parser.add_argument("--patients", type=int, default=100, help="simulated patients to measure")
+    parser.add_argument("--subjects", type=int, default=5000, help="subjects to draw labels of")
     options = parser.parse_args()
     if options.real and not options.out:
         parser.error("--real needs --out FILE: the real patch must not enter docs/phantom.png")
@@ -165,7 +298,10 @@ def main() -> None:
         patch = patch / patch.mean()
         real = measures(patch, np.array(REAL_RED_NUCLEUS))
         rows = [("real patient", patch), *pictured(REAL_SHIFT)]
-    print(table(simulated, real))
+    print(table(simulated, real), labels_table(options.subjects), sep="\n\n")
+    print("", susceptibility_table(options.patients), sep="\n")
+    if options.atlas:
+        print("", atlas_table(options.atlas), sep="\n")
     draw(rows, options.out or Path(__file__).with_name("phantom.png"))
 
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cut the patch around a nigrosome-1 centroid out of a volume and normalise it.
 
-A patch follows the image's own axes: each patch axis runs along the image axis nearest the direction
-that its letter names, without rotation, because the slab of a nigrosome scan is oblique on purpose.
-The work is done in C++, straight from the stored voxels; the volume is never copied or converted.
+A patch follows the image's own axes: each patch axis runs along the image axis nearest the
+direction that its letter names, without rotation, because the slab of a nigrosome scan is oblique
+on purpose. The work is done in C++, straight from the stored voxels; the volume is never copied or
+converted.
 """
 
 from __future__ import annotations
@@ -71,8 +72,8 @@ def crop_patch(
     Returns
     -------
     ndarray of float32, of that shape, C order
-        slope · stored + intercept, computed in float64 with one rounding and then rounded to float32.
-        The order and direction in which the image is stored make no difference to any bit.
+        slope · stored + intercept, rounded once to float64 and once to float32. The order and
+        direction in which the image is stored make no difference to any bit.
 
     Raises
     ------
@@ -99,7 +100,7 @@ def crop_patch(
 def normalize(patch: npt.NDArray[np.float32], method: str) -> npt.NDArray[np.float32]:
     """Normalise a patch: 'mean' is x / mean, 'zscore' is (x − mean) / SD.
 
-    Statistics are those of every voxel, in float64; SD is the population's (ddof 0). Dividing is one
+    Statistics are those of every voxel, in float64; SD is the population's (ddof 0). Dividing is a
     multiplication with the float64 reciprocal, before the only rounding to float32.
 
     Parameters
@@ -116,8 +117,8 @@ def normalize(patch: npt.NDArray[np.float32], method: str) -> npt.NDArray[np.flo
     Raises
     ------
     DegeneratePatchError
-        If the patch is empty or constant, holds a value that is not finite, or, for 'mean', its mean
-        is not above 0 or too small to divide by.
+        If the patch is empty or constant, holds a value that is not finite, or, for 'mean', its
+        mean is not above 0 or too small to divide by.
     InputError
         If the patch is not float32 in C order: nothing is converted in silence.
     ValueError

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every test may ask for: the real data, and hypothesis without a stop-watch."""
 
+import os
 from pathlib import Path
+
+# onnxruntime reports usage unless told not to, and some tests import it by themselves.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -19,6 +19,7 @@ from nigroedge import cli, phantom
 from nigroedge import model as model_module
 from nigroedge.errors import InternalError
 from nigroedge.io import load_volume
+from tests.conftest import ROOT
 from tests.model_family import write_family, write_model
 from tests.nifti_files import nifti_bytes
 from tests.onnx_files import CARD
@@ -148,6 +149,51 @@ def test_the_real_patch_stored_in_any_of_48_ways_gives_the_same_sbr(
     assert 1 == len(as_integer)
     # Rounded to 1/32000 of the greatest voxel, a patch of mean 1 moves by 1e-4 at most.
     assert pytest.approx(expected, abs=1e-3) == as_integer.pop()
+
+
+@pytest.fixture(scope="module")
+def published_left(shared_data, tmp_path_factory):
+    """The published left network of METHOD §2 as a model file, by the documented command."""
+    if not (ROOT / "export/__main__.py").is_file():
+        pytest.skip("needs the exporter, python -m export")
+    path = tmp_path_factory.mktemp("published") / "left.onnx"
+    folder = shared_data / "mri_dat/net_vgg_left"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "export", "from-savedmodel", folder, "--side", "left"),
+            *("--normalize", "mean", "--axes", "ALI", "--scale", "6.84", "-o", path),
+        ],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    return path
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_the_published_network_gives_the_published_sbr(
+    answer, published_left, shared_data, tmp_path, engine
+):
+    patch = load_volume(shared_data / "mri_dat/left_patch.nii.gz")
+    slope = float(patch.voxels.max()) / 32000
+    stored = np.rint(patch.voxels / slope - 100).astype(">i2")
+    turned, affine = list(stored_otherwise(stored, patch.affine))[37]
+    content = nifti_bytes(turned, affine, scl_slope=slope, scl_inter=100 * slope)
+    (tmp_path / "turned.nii.gz").write_bytes(gzip.compress(content, 1))
+    command = ("--left", CENTRE, "--model", published_left, "--engine", engine)
+
+    sbr = answer("predict", patch.source.path, *command)["left"]["sbr"]
+    assert pytest.approx(1.0205, abs=1e-4) == sbr
+    again = answer("predict", tmp_path / "turned.nii.gz", *command)["left"]["sbr"]
+    assert pytest.approx(sbr, abs=1e-3) == again  # rounding to int16
+
+
+def test_a_right_sided_landmark_on_the_left_network_is_refused(run, published_left, shared_data):
+    image = shared_data / "mri_dat/left_patch.nii.gz"
+    code, out, err = run("predict", image, "--right", CENTRE, "--model", published_left)
+
+    assert (1, "") == (code, out)
+    assert "serves the left side only" in err
 
 
 def test_the_same_image_in_every_container_gives_the_same_sbr(answer, models, slab, tmp_path):

@@ -84,6 +84,9 @@ def with_one(value):
 
 
 SHIFT = np.array([[0, 0, 0, 2.0]] * 3 + [[0] * 4])
+SHEAR = np.array([[0, 0.1, 0, -3], *[[0] * 4] * 3])
+STEP = 0.5 * 0.5**0.5
+TURNED = np.array([[-STEP, -STEP, 0, 15], [STEP, -STEP, 0, 5], [0, 0, 1, -30], [0, 0, 0, 1]])
 GZIP = gzip.compress(nifti_bytes(VOXELS))
 
 IMAGES = {
@@ -123,6 +126,8 @@ IMAGES = {
         "expected one volume, got 2 (dimensions [60, 60, 30, 2])",
     ),
     "colours": (nifti_bytes(VOXELS, datatype=128, bitpix=24), "got RGB (NIfTI datatype 128)"),
+    "complex": (nifti_bytes(VOXELS.astype("c8")), "got complex64 (NIfTI datatype 32)"),
+    "64 bit integers": (nifti_bytes(VOXELS.astype("i8")), "got int64 (NIfTI datatype 1024)"),
     "all zero": (filled(0), "left side: expected a patch with contrast, got"),
     "constant": (filled(7), "left side: expected a patch with contrast, got"),
     "all NaN": (filled(np.nan), "left side: expected finite values in the patch, got NaN"),
@@ -141,6 +146,9 @@ IMAGES = {
         nifti_bytes(VOXELS, **qform_fields(LPS_AFFINE + SHIFT)),
         "they disagree by 3.5 mm at a corner",
     ),
+    "sheared": (nifti_bytes(VOXELS, LPS_AFFINE + SHEAR), "shear"),
+    "turned by 45 degrees": (nifti_bytes(VOXELS, TURNED), "so that two assignments"),
+    "flattened": (nifti_bytes(VOXELS, LPS_AFFINE * [1, 1, 0, 1]), "invertible affine"),
     "micrometres": (nifti_bytes(VOXELS, xyzt_units=3), "lengths in millimetres, got micrometres"),
     "infinite slope": (nifti_bytes(VOXELS, scl_slope=np.inf), "finite scl_slope and scl_inter"),
     "odd offset": (nifti_bytes(VOXELS, vox_offset=-1), "expected a vox_offset of at least 352"),

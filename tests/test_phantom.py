@@ -20,10 +20,11 @@ from nigroedge.phantom import (
     patch_grid,
     render,
     simulate,
+    susceptibility,
 )
 from nigroedge.phantom.anatomy import BRAINSTEM_TILT, draw_anatomy
-from nigroedge.phantom.canvas import TISSUES, Canvas, Tissue, magnitude
-from nigroedge.phantom.scan import _noise, _paint, _to_midbrain, smwi
+from nigroedge.phantom.canvas import TISSUES, Tissue, magnitude
+from nigroedge.phantom.scan import _noise, smwi
 from nigroedge.phantom.shapes import (
     Blob,
     Vessel,
@@ -31,7 +32,6 @@ from nigroedge.phantom.shapes import (
     apply,
     blob_depth,
     joined,
-    product,
     right_angled,
     rotation,
     segment_distance,
@@ -295,18 +295,20 @@ def test_a_diseased_nigra_is_darker_and_its_nigrosome_gone(seed, name):
         for s, v in ((1.0, 1.0), (0.0, 0.0))
     )
     nigra, nigrosome = (
-        _inside(subject, grid, blob, 0.3) for blob in (side.anatomy.nigra, side.anatomy.nigrosome)
+        _depth(subject, grid, blob) > 0.3 for blob in (side.anatomy.nigra, side.anatomy.nigrosome)
     )
 
     assert lost.voxels[nigrosome].mean() < 0.8 * healthy.voxels[nigrosome].mean()
     assert (lost.voxels <= healthy.voxels)[nigra].mean() > 0.99
 
 
-def _inside(subject, grid, blob, depth_mm):
-    """Find the voxels of a grid that lie this deep in a blob."""
+def _depth(subject, grid, blob):
+    """Give the depth in a blob of every voxel of a grid."""
     affine, shape = grid
-    to_midbrain = product(_to_midbrain(subject), affine)
-    return blob_depth(Canvas(subject, to_midbrain, shape).points, blob) > depth_mm
+    to_midbrain = np.linalg.inv(subject.to_patient) @ affine
+    xyz = np.tensordot(to_midbrain[:3, :3], np.indices(shape), 1)
+    moved = [(v + t).astype(np.float32) for v, t in zip(xyz, to_midbrain[:3, 3], strict=True)]
+    return blob_depth(moved, blob)
 
 
 # ---- parity with the sources -----------------------------------------------------------------
@@ -435,13 +437,11 @@ def test_susceptibility_over_each_nucleus_is_that_of_its_tissue():
         side = replace(subject.left, iron=1.0, visibility=1.0 - seed % 2, state=1.0 - seed % 2)
         subject = replace(subject, left=side)
         affine, shape = patch_grid(subject, "left", (56, 56, 24))
-        canvas = Canvas(subject, product(_to_midbrain(subject), affine), shape)
-        _paint(canvas, generator(seed, 1).standard_normal(32**3, dtype=np.float32))
-        chi = canvas.chi * 1e3 / subject.contrast.chi_gain
+        chi = susceptibility(subject, affine, shape).voxels * 1e3 / subject.contrast.chi_gain
         anatomy = side.anatomy
         nigra, comma, red = (
-            blob_depth(canvas.points, b)
-            for b in (anatomy.nigra, anatomy.nigrosome, anatomy.red_nucleus)
+            _depth(subject, (affine, shape), blob)
+            for blob in (anatomy.nigra, anatomy.nigrosome, anatomy.red_nucleus)
         )
         name = "nigra diseased" if seed % 2 else "nigra healthy"
         found[name].append(chi[(nigra > 0.5) & (comma < -0.5) & (red < -0.5)].mean())

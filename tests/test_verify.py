@@ -14,7 +14,7 @@ from nigroedge.engine import ENGINES
 from nigroedge.errors import InputError, MissingDependencyError, ModelError
 from nigroedge.verify import FIRST_SUBJECT, broken_promise, verify
 from tests.model_family import NET, int8_model, write_family, write_model
-from tests.onnx_files import qdq_model, spec_of
+from tests.onnx_files import spec_of
 
 
 @pytest.fixture(autouse=True)

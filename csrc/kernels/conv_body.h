@@ -182,6 +182,11 @@ inline void product_rows(const float* v, const float* u, float* m, std::size_t n
     for (std::size_t i = 0; i < n_in; i += kBlock, v += n_tiles * kBlock) {
         NIGRO_UNROLL_4
         for (std::size_t lane = 0; lane < kBlock; ++lane, u += kBlock) {
+            // What the next blocks of outputs, or the next position, multiply with here: weights come
+            // from far, each once, and the CPU's own prefetching ends at every page.
+            NIGRO_UNROLL
+            for (int block = 0; block < Blocks; ++block)
+                __builtin_prefetch(u + std::size_t(Blocks + block) * n_in * kBlock);
             Vec weights[kColumns];
             NIGRO_UNROLL
             for (int column = 0; column < kColumns; ++column)

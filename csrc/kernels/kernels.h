@@ -122,10 +122,10 @@ struct Kernels {
 
     WinogradKernels winograd[kTileKinds];
 
-    // For each position, m[t][o] = sum over i, in ascending order by FMA from zero, of v[t][i]
-    // u[i][o]. v is [n_in / 16][n_tiles][16], u is [n_out / 16][n_in][16], m is [n_out /
-    // 16][n_tiles][16]; n_in and n_out are multiples of 16. The next position lies v_stride, n_in *
-    // n_out and m_stride further.
+    // For each position, the sum over i of v[t][i] * u[i][o] for tiles t and outputs o, in
+    // ascending order by FMA from zero. 'v' is [n_in / 16][n_tiles][16], 'u' is
+    // [n_out / 16][n_in][16], 'm' is [n_out / 16][n_tiles][16]; n_in and n_out are multiples of
+    // 16. The next position lies v_stride, n_in * n_out and m_stride further.
     void (*winograd_product)(const float* v, std::size_t v_stride, const float* u, float* m,
                              std::size_t m_stride, std::size_t n_positions, std::size_t n_tiles,
                              std::size_t n_in, std::size_t n_out);

@@ -64,6 +64,8 @@ class OpenvinoEngine:
             "NUM_STREAMS": "1",
             "INFERENCE_NUM_THREADS": str(self.threads),
             "INFERENCE_PRECISION_HINT": "f32",
+            # Bound threads of two processes meet on the same cores while others idle.
+            "ENABLE_CPU_PINNING": "NO",
         }
         artefact = self._artefact
         try:

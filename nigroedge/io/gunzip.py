@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A gzip stream read in pieces whose size the caller bounds, so that no file can fill the memory.
 
-zlib of the standard library does the work. isal inflates the 8.8 MB of a 384 × 384 × 30 slab in 13
-instead of 27 ms, but a file that is read often is better kept uncompressed, where it is mapped in
-under 1 ms: not worth a second decoder that hostile files would have to be tried on.
+zlib of the standard library does the work. isal would read a simulated 384 × 384 × 30 slab (6 MB
+packed) in 23 instead of 44 ms, but kept uncompressed the slab is mapped in 0.14 ms: not worth a
+second decoder that every hostile file would have to be tried on.
 """
 
 from __future__ import annotations

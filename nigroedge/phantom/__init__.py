@@ -2,7 +2,7 @@
 """A simulated midbrain: a person with a hidden state of the nigra, the SMWI of it, and the SBR.
 
 `draw_subject` decides everything about a person and a scan from a seed, `render` makes the image on
-any grid, `simulate` does both for a whole slab.
+any grid, `simulate` does both for a whole slab; `susceptibility` gives the true χ map.
 
 A score on simulated data shows that the software works; it says nothing about patients.
 """
@@ -14,6 +14,7 @@ from nigroedge.phantom.scan import (
     patch_grid,
     render,
     simulate,
+    susceptibility,
 )
 from nigroedge.phantom.subject import (
     COHORT_PREVALENCE,
@@ -39,4 +40,5 @@ __all__ = [
     "patch_grid",
     "render",
     "simulate",
+    "susceptibility",
 ]

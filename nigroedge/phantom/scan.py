@@ -9,7 +9,7 @@ image on every machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +40,15 @@ from nigroedge.phantom.subject import (
 )
 from nigroedge.volume import Volume
 
-__all__ = ["SLAB_SHAPE", "SLAB_SPACING_MM", "Simulation", "patch_grid", "render", "simulate"]
+__all__ = [
+    "SLAB_SHAPE",
+    "SLAB_SPACING_MM",
+    "Simulation",
+    "patch_grid",
+    "render",
+    "simulate",
+    "susceptibility",
+]
 
 #: Scanner units of a peduncle where the coil's gain is 1.
 SIGNAL_UNIT = 1000.0
@@ -213,20 +221,39 @@ def render(
         Voxels float32, in scanner units: not negative, a peduncle near 1000.
     """
     volume = Volume(np.empty(shape, np.float32), np.asarray(affine, np.float64))
-    to_midbrain = product(_to_midbrain(subject), volume.affine)
-    tile = generator(subject.seed, 1).standard_normal(_TILE**3, dtype=np.float32)
     rng = generator(subject.seed, 2, repeat)
     fields = [_noise(rng, shape) for _ in range(2)] if noise else None
+    for part, canvas in _painted(subject, volume.affine, shape):
+        volume.voxels[..., part] = _expose(
+            canvas, fields and [field[..., part] for field in fields]
+        )
+    return volume
+
+
+def susceptibility(subject: Subject, affine: npt.ArrayLike, shape: tuple[int, int, int]) -> Volume:
+    """Give the susceptibility map that `render` forms S⁴ from, in ppm, without noise.
+
+    Parameters are those of `render`.
+    """
+    volume = Volume(np.empty(shape, np.float32), np.asarray(affine, np.float64))
+    for part, canvas in _painted(subject, volume.affine, shape):
+        volume.voxels[..., part] = canvas.chi
+    return volume
+
+
+def _painted(
+    subject: Subject, affine: Matrix, shape: tuple[int, int, int]
+) -> Iterator[tuple[slice, Canvas]]:
+    """Paint a grid block by block along its last axis; give each block and where it lies."""
+    to_midbrain = product(_to_midbrain(subject), affine)
+    tile = generator(subject.seed, 1).standard_normal(_TILE**3, dtype=np.float32)
     step = max(1, _BLOCK_VOXELS // (shape[0] * shape[1]))
     for first in range(0, shape[2], step):
         part = slice(first, min(first + step, shape[2]))
         corner = affine_of(to_midbrain[:3, :3], apply(to_midbrain, (0, 0, first)))
         canvas = Canvas(subject, corner, (shape[0], shape[1], part.stop - first))
         _paint(canvas, tile)
-        volume.voxels[..., part] = _expose(
-            canvas, fields and [field[..., part] for field in fields]
-        )
-    return volume
+        yield part, canvas
 
 
 def _expose(canvas: Canvas, noise: list[Floats] | None) -> Floats:
@@ -243,11 +270,15 @@ def _expose(canvas: Canvas, noise: list[Floats] | None) -> Floats:
 def patch_grid(
     subject: Subject, side: Side, shape: tuple[int, int, int] = (60, 60, 26)
 ) -> tuple[Matrix, tuple[int, int, int]]:
-    """Give affine and shape of the part of the slab around one side's centroid."""
+    """Give affine and shape of the part of the slab around one side's centroid.
+
+    The voxels are the slab's; near its ends the grid goes on beyond them, so that the centroid lies
+    in the middle always.
+    """
     state = subject.left if side == "left" else subject.right
     to_index = np.asarray(np.linalg.inv(subject.slab_affine), np.float64)
     centre = np.rint(apply(to_index, state.centroid_mm))
-    corner = np.clip(centre - np.array(shape) // 2, 0, np.array(SLAB_SHAPE) - np.array(shape))
+    corner = centre - np.array(shape) // 2
     return affine_of(subject.slab_affine[:3, :3], apply(subject.slab_affine, corner)), shape
 
 

@@ -25,6 +25,8 @@ SIGN: dict[Side, float] = {"left": -1.0, "right": 1.0}
 SLAB_SHAPE = (384, 384, 30)
 SLAB_SPACING_MM = (0.5, 0.5, 1.0)
 _SLAB_SIGNS = (-1.0, -1.0, 1.0)
+#: Slices of the patch that a model takes (20 mm).
+_PATCH_SLICES = 20
 #: Share of participants with abnormal SPECT: 308 of 367 (Bae 2023, table 1).
 COHORT_PREVALENCE = 308 / 367
 #: Spread of the measured SBR that the state does not explain: SD common to both sides, and of each
@@ -168,7 +170,8 @@ def draw_subject(
         for side, state, sbr in zip(SIDES, states, measured, strict=True)
     )
     contrast = _draw_contrast(rng)
-    slab_affine = _draw_slab(rng, to_patient)
+    nigrosomes = [apply(to_patient, side.anatomy.nigrosome.centre) for side in (left, right)]
+    slab_affine = _lay_slab(rng, to_patient, nigrosomes)
     return Subject(seed, diseased, left, right, contrast, to_patient, slab_affine)
 
 
@@ -245,6 +248,16 @@ def _draw_contrast(rng: np.random.Generator) -> Contrast:
         bias=as_vector(rng.normal(0, 0.15, 3)),
         csf=rng.uniform(0.8, 1.1),
     )
+
+
+def _lay_slab(rng: np.random.Generator, to_patient: Matrix, nigrosomes: list[Vector]) -> Matrix:
+    """Lay the slab until it holds a patch around each nigrosome: a scan that misses is repeated."""
+    while True:
+        slab_affine = _draw_slab(rng, to_patient)
+        to_index = np.asarray(np.linalg.inv(slab_affine), np.float64)
+        slices = [apply(to_index, nigrosome)[2] for nigrosome in nigrosomes]
+        if min(slices) >= _PATCH_SLICES / 2 and max(slices) <= SLAB_SHAPE[2] - _PATCH_SLICES / 2:
+            return slab_affine
 
 
 def _draw_slab(rng: np.random.Generator, to_patient: Matrix) -> Matrix:

@@ -1,0 +1,203 @@
+// Cropping and normalising with every instruction set that runs here against the scalar one, by ==,
+// over random images, storage orders, types, grids and centres; and what must be refused.
+//
+// The buffer of an image holds its voxels and nothing else, so that a sanitizer sees a patch that
+// reaches beyond them.
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "core/crop.h"
+#include "core/error.h"
+#include "core/normalize.h"
+#include "kernels/dispatch.h"
+
+namespace {
+
+using check::Random;
+using nigro::kernels::Kernels;
+
+constexpr std::size_t kSizes[nigro::kernels::kStoredTypes] = {1, 1, 2, 2, 4, 4, 4, 8};
+constexpr char kLetters[3][2] = {{'R', 'L'}, {'A', 'P'}, {'S', 'I'}};
+
+const Kernels& scalar() { return *nigro::kernels::find("scalar"); }
+
+struct Image {
+    std::vector<unsigned char> bytes;
+    nigro::VolumeView view;
+};
+
+// A permutation of 0, 1, 2.
+std::array<std::size_t, 3> random_order(Random& random) {
+    std::array<std::size_t, 3> order{0, 1, 2};
+    std::shuffle(order.begin(), order.end(), random);
+    return order;
+}
+
+// Image axes along the patient's in any order and direction, turned by a few degrees.
+void set_affine(nigro::VolumeView& view, const std::array<double, 3>& spacing_mm, Random& random) {
+    const double angle = static_cast<double>(check::uniform(random, -0.3F, 0.3F));
+    const double turn[3][3] = {
+        {std::cos(angle), -std::sin(angle), 0}, {std::sin(angle), std::cos(angle), 0}, {0, 0, 1}};
+    const auto order = random_order(random);
+    for (std::size_t j = 0; j < 3; ++j) {
+        const double step = spacing_mm[j] * (check::below(random, 2) == 0 ? 1 : -1);
+        for (std::size_t row = 0; row < 3; ++row) view.affine[row][j] = turn[row][order[j]] * step;
+    }
+    for (auto& row : view.affine) row[3] = static_cast<double>(check::uniform(random, -90, 90));
+}
+
+Image random_image(Random& random, const std::array<double, 3>& spacing_mm) {
+    const std::size_t type = check::below(random, nigro::kernels::kStoredTypes);
+    Image image{{},
+                {nullptr,
+                 static_cast<nigro::kernels::Stored>(type),
+                 check::below(random, 2) == 1,
+                 {},
+                 {},
+                 {},
+                 1,
+                 0}};
+    std::size_t size = kSizes[type];
+    for (const std::size_t axis : random_order(random)) {
+        image.view.shape[axis] = 16 + check::below(random, 24);
+        image.view.strides[axis] = static_cast<std::ptrdiff_t>(size);
+        size *= image.view.shape[axis];
+    }
+    image.bytes.resize(size);
+    for (unsigned char& byte : image.bytes) byte = static_cast<unsigned char>(random());
+    image.view.voxels = image.bytes.data();
+    for (std::size_t axis = 0; axis < 3; ++axis)
+        if (check::below(random, 2) == 1) {
+            const auto last = static_cast<std::ptrdiff_t>(image.view.shape[axis] - 1);
+            image.view.voxels += last * image.view.strides[axis];
+            image.view.strides[axis] = -image.view.strides[axis];
+        }
+    if (check::below(random, 2) == 1) image.view.slope = 0.37;
+    set_affine(image.view, spacing_mm, random);
+    return image;
+}
+
+nigro::PatchGrid random_grid(Random& random, const std::array<double, 3>& spacing_mm) {
+    nigro::PatchGrid grid{{}, spacing_mm, {}};
+    const auto order = random_order(random);
+    for (std::size_t i = 0; i < 3; ++i) {
+        grid.shape[i] = 1 + check::below(random, 16);
+        grid.axes[i] = kLetters[order[i]][check::below(random, 2)];
+    }
+    return grid;
+}
+
+// A point at a random place within the image.
+nigro::Point random_centre(Random& random, const nigro::VolumeView& view) {
+    nigro::Point centre{};
+    for (std::size_t row = 0; row < 3; ++row) centre[row] = view.affine[row][3];
+    for (std::size_t j = 0; j < 3; ++j) {
+        const auto n = static_cast<float>(view.shape[j]);
+        const auto index = static_cast<double>(check::uniform(random, 0.2F * n, 0.8F * n));
+        for (std::size_t row = 0; row < 3; ++row) centre[row] += view.affine[row][j] * index;
+    }
+    return centre;
+}
+
+struct Cut {
+    std::vector<float> patch;
+    double coverage;
+    std::string error;
+};
+
+Cut cut(const Kernels& kernels, const nigro::VolumeView& view, const nigro::PatchGrid& grid,
+        const nigro::Point& centre) {
+    Cut result{std::vector<float>(grid.shape[0] * grid.shape[1] * grid.shape[2]), 0, ""};
+    try {
+        result.coverage = nigro::crop(kernels, view, grid, centre, result.patch.data());
+    } catch (const nigro::Error& error) {
+        result.error = error.what();
+    }
+    return result;
+}
+
+void test_crop(const Kernels& kernels, Random& random) {
+    const std::array<double, 3> fine{0.5, 0.5, 1};
+    int n_cut = 0;
+    for (int round = 0; round < 800; ++round) {
+        std::array<double, 3> spacing = fine;
+        if (round % 2 == 1)
+            for (double& s : spacing) s *= static_cast<double>(check::uniform(random, 0.3F, 2));
+        const Image image = random_image(random, fine);
+        const nigro::PatchGrid grid = random_grid(random, spacing);
+        const nigro::Point centre = random_centre(random, image.view);
+        const Cut want = cut(scalar(), image.view, grid, centre);
+        const Cut got = cut(kernels, image.view, grid, centre);
+        const std::string what = std::string(kernels.name) + " crop " + std::to_string(round);
+        check::that(want.error == got.error && want.coverage == got.coverage,
+                    what + " " + got.error);
+        check::that(check::same(want.patch, got.patch), what);
+        n_cut += got.error.empty() ? 1 : 0;
+    }
+    check::that(n_cut > 300, "most random crops lie inside their image");
+}
+
+void test_normalize(const Kernels& kernels, Random& random) {
+    for (int round = 0; round < 200; ++round) {
+        const std::size_t n = 2 + check::below(random, 3000);
+        const std::vector<float> x = check::uniforms(random, n, 10, 2000);
+        for (const auto method : {nigro::Normalization::mean, nigro::Normalization::zscore}) {
+            std::vector<float> want(n), got = x;
+            nigro::normalize(scalar(), method, x.data(), n, want.data());
+            nigro::normalize(kernels, method, got.data(), n, got.data());
+            check::that(check::same(want, got), std::string(kernels.name) + " normalize");
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------- refusals
+
+Image plain_image(std::size_t n) {
+    Image image{std::vector<unsigned char>(n * n * n, 7),
+                {nullptr, nigro::kernels::Stored::u8, false, {n, n, n}, {}, {}, 1, 0}};
+    image.view.voxels = image.bytes.data();
+    const auto stride = static_cast<std::ptrdiff_t>(n);
+    image.view.strides = {1, stride, stride * stride};
+    for (std::size_t i = 0; i < 3; ++i) image.view.affine[i][i] = 1;
+    return image;
+}
+
+void test_what_is_refused() {
+    const double infinity = std::numeric_limits<double>::infinity();
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    const nigro::PatchGrid grid{{4, 4, 4}, {1, 1, 1}, {'R', 'A', 'S'}};
+    const Image image = plain_image(9);
+    check::that(cut(scalar(), image.view, grid, {4, 4, 4}).error.empty(), "the middle is fine");
+    for (const double bad : {nan, infinity, -infinity, 1e300, -1e300, 1e19, 9.0, -0.6})
+        check::that(!cut(scalar(), image.view, grid, {4, bad, 4}).error.empty(), "bad centre");
+    for (const double bad : {nan, infinity, 0.0, 1e-300, 1e-9})
+        for (std::size_t axis = 0; axis < 3; ++axis) {
+            nigro::VolumeView view = image.view;
+            view.affine[axis][axis] = bad;
+            check::that(!cut(scalar(), view, grid, {0, 0, 0}).error.empty(), "bad affine");
+        }
+    for (const double bad : {nan, infinity, 0.0, -1.0})
+        check::that(!cut(scalar(), image.view, {{4, 4, 4}, {1, bad, 1}, {'R', 'A', 'S'}}, {4, 4, 4})
+                         .error.empty(),
+                    "bad spacing");
+    check::that(!cut(scalar(), image.view, {{4, 4, 4}, {1, 1, 1}, {'R', 'L', 'S'}}, {4, 4, 4})
+                     .error.empty(),
+                "an axis named twice");
+}
+
+}  // namespace
+
+int main() {
+    test_what_is_refused();
+    for (const Kernels& kernels : nigro::kernels::available()) {
+        Random random(19680401);
+        std::printf("instruction set %s\n", kernels.name);
+        test_crop(kernels, random);
+        test_normalize(kernels, random);
+    }
+    return check::report("test_preprocess");
+}
