@@ -5,15 +5,21 @@
  *
  * X,Y,Z is the centroid of nigrosome-1 in RAS+ millimetres.  The reader below takes uncompressed
  * single-file NIfTI-1 in this machine's byte order, with an sform.  It refuses all else: what it
- * does not check it does not read.
+ * does not check it does not read.  The file is mapped (POSIX), since of all its voxels only those
+ * of the patches are needed; a program without mmap() reads it into memory instead.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#define _POSIX_C_SOURCE 200809L
+
+#include <fcntl.h>
 #include <math.h>
 #include <nigroedge.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* Byte numbers of the fields of nifti1.h that are used. */
 enum {
@@ -38,6 +44,12 @@ enum {
 
 #define MAX_VOXEL_BYTES ((int64_t)1 << 31)
 #define MAX_TRANSFORM_GAP_MM 1.0
+
+/* A file in memory; 'bytes' is NULL if there is none. */
+struct mapping {
+    const unsigned char* bytes;
+    int64_t n_bytes;
+};
 
 /* ---------------------------------------------------------------------------------------- NIfTI */
 
@@ -175,45 +187,54 @@ static int read_scaling(const unsigned char* header, struct nigro_volume* volume
     return volume->slope - volume->slope == 0 && volume->intercept - volume->intercept == 0;
 }
 
-/* Reads the voxels at 'offset'; NULL with '*why'. */
-static void* read_voxels(FILE* file, long offset, size_t n_bytes, const char** why) {
-    void* voxels = malloc(n_bytes);
+/* Where the voxels begin, or NULL with '*why'. */
+static const void* find_voxels(const struct mapping* file, int64_t n_bytes, const char** why) {
+    const double offset = float_at(file->bytes, VOX_OFFSET);
 
-    *why = "expected enough memory";
-    if (voxels == NULL) return NULL;
+    *why = "expected a vox_offset of 352 to 2^24";
+    if (!(offset >= FIRST_VOXEL && offset <= 16777216)) return NULL;
     *why = "expected all voxels that the header states: the file is cut short";
-    if (fseek(file, offset, SEEK_SET) == 0 && fread(voxels, 1, n_bytes, file) == n_bytes)
-        return voxels;
-    free(voxels);
-    return NULL;
+    if (n_bytes > file->n_bytes - (int64_t)offset) return NULL;
+    return file->bytes + (int64_t)offset;
 }
 
-/* Reads the image at 'path'; returns its voxels, to be freed, or NULL with '*why'. */
-static void* read_nifti(const char* path, struct nigro_volume* volume, const char** why) {
-    unsigned char header[HEADER_BYTES];
-    FILE* file = fopen(path, "rb");
-    void* voxels = NULL;
-    double offset;
-    int64_t n_bytes;
+/* Maps the file at 'path'; returns 0 with '*why'.  It must not shrink while it is mapped. */
+static int map_file(const char* path, struct mapping* file, const char** why) {
+    const int descriptor = open(path, O_RDONLY);
+    struct stat status;
 
     *why = "expected a file that can be read";
-    if (file == NULL) return NULL;
-    setvbuf(file, NULL, _IONBF, 0); /* two reads, both large */
+    file->bytes = NULL;
+    if (descriptor < 0) return 0;
+    if (fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0) {
+        void* bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+        if (bytes != MAP_FAILED) file->bytes = bytes;
+        file->n_bytes = status.st_size;
+    }
+    close(descriptor);
+    return file->bytes != NULL;
+}
+
+static void unmap_file(struct mapping* file) {
+    if (file->bytes != NULL) munmap((void*)file->bytes, (size_t)file->n_bytes);
+}
+
+/* Describes the image in 'file'; returns 0 with '*why'. */
+static int read_nifti(const struct mapping* file, struct nigro_volume* volume, const char** why) {
+    const unsigned char* header = file->bytes;
+    int64_t n_bytes;
+
+    *why = "expected uncompressed single-file NIfTI-1 in this machine's byte order";
+    if (file->n_bytes < FIRST_VOXEL || int32_at(header, SIZEOF_HDR) != HEADER_BYTES ||
+        memcmp(header + MAGIC, "n+1", 4) != 0)
+        return 0;
     memset(volume, 0, sizeof *volume);
     volume->sizeof_volume = sizeof *volume;
-    *why = "expected uncompressed single-file NIfTI-1 in this machine's byte order";
-    if (fread(header, 1, sizeof header, file) == sizeof header &&
-        int32_at(header, SIZEOF_HDR) == HEADER_BYTES && memcmp(header + MAGIC, "n+1", 4) == 0 &&
-        (n_bytes = read_layout(header, volume, why)) != 0 && read_affine(header, volume, why) &&
-        read_scaling(header, volume, why)) {
-        offset = float_at(header, VOX_OFFSET);
-        *why = "expected a vox_offset of 352 to 2^24";
-        if (offset >= FIRST_VOXEL && offset <= 16777216)
-            voxels = read_voxels(file, (long)offset, (size_t)n_bytes, why);
-    }
-    volume->voxels = voxels;
-    fclose(file);
-    return voxels;
+    n_bytes = read_layout(header, volume, why);
+    if (n_bytes == 0 || !read_affine(header, volume, why) || !read_scaling(header, volume, why))
+        return 0;
+    volume->voxels = find_voxels(file, n_bytes, why);
+    return volume->voxels != NULL;
 }
 
 /* ------------------------------------------------------------------------------------- arguments
@@ -236,37 +257,45 @@ static size_t read_points(char** arguments, int n_arguments, int32_t sides[2],
     return n;
 }
 
+/* Predicts and prints; returns the exit code. */
+static int predict(struct nigro_model* model, const struct nigro_volume* volume, size_t n_points,
+                   const int32_t sides[2], const double centres_mm[6]) {
+    double coverage[2];
+    float sbr[2];
+    size_t i;
+    const nigro_status status =
+        nigro_predict(model, volume, n_points, sides, centres_mm, sbr, coverage);
+
+    if (status != NIGRO_OK) {
+        fprintf(stderr, "status %d: %s\n", (int)status, nigro_last_error());
+        return 1;
+    }
+    for (i = 0; i < n_points; ++i) /* %.9g: every bit of a float */
+        printf("%s %.9g %.6g\n", sides[i] == NIGRO_LEFT ? "left" : "right", sbr[i], coverage[i]);
+    return 0;
+}
+
 int main(int argc, char** argv) {
     struct nigro_model* model = NULL;
     struct nigro_volume volume;
+    struct mapping file;
     int32_t sides[2];
-    double centres_mm[6], coverage[2];
-    float sbr[2];
+    double centres_mm[6];
     const char* why;
-    void* voxels;
-    nigro_status status;
-    size_t i, n_points = argc < 5 ? 0 : read_points(argv + 3, argc - 3, sides, centres_mm);
+    int exit_code = 1;
+    const size_t n_points = argc < 5 ? 0 : read_points(argv + 3, argc - 3, sides, centres_mm);
 
     if (n_points == 0) {
         fprintf(stderr, "usage: %s MODEL.onnx IMAGE.nii left X,Y,Z [right X,Y,Z]\n", argv[0]);
         return 2;
     }
-    status = nigro_model_open(argv[1], NULL, &model);
-    if (status != NIGRO_OK) {
-        fprintf(stderr, "status %d: %s\n", (int)status, nigro_last_error());
-        return 1;
-    }
-    voxels = read_nifti(argv[2], &volume, &why);
-    if (voxels == NULL) {
+    if (!map_file(argv[2], &file, &why) || !read_nifti(&file, &volume, &why))
         fprintf(stderr, "%s: %s\n", argv[2], why);
-        nigro_model_free(model);
-        return 1;
-    }
-    status = nigro_predict(model, &volume, n_points, sides, centres_mm, sbr, coverage);
-    if (status != NIGRO_OK) fprintf(stderr, "status %d: %s\n", (int)status, nigro_last_error());
-    for (i = 0; status == NIGRO_OK && i < n_points; ++i) /* %.9g: every bit of a float */
-        printf("%s %.9g %.6g\n", sides[i] == NIGRO_LEFT ? "left" : "right", sbr[i], coverage[i]);
+    else if (nigro_model_open(argv[1], NULL, &model) != NIGRO_OK)
+        fprintf(stderr, "%s\n", nigro_last_error());
+    else
+        exit_code = predict(model, &volume, n_points, sides, centres_mm);
     nigro_model_free(model);
-    free(voxels);
-    return status == NIGRO_OK ? 0 : 1;
+    unmap_file(&file);
+    return exit_code;
 }
