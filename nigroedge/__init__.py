@@ -4,11 +4,9 @@
 Research use only. Not for diagnosis.
 """
 
-from nigroedge.embed import get_cmake_dir, get_include, get_library
-
-__all__ = ["get_cmake_dir", "get_include", "get_library"]
 __version__ = "0.1.0"
 
+from nigroedge.embed import get_cmake_dir, get_include, get_library
 from nigroedge.io.landmarks import load_landmarks
 from nigroedge.io.nifti import load_volume, save_volume
 from nigroedge.model import Model, ModelCard, ModelSpec, load_model
@@ -26,6 +24,9 @@ __all__ = [
     "active_isa",
     "available_isas",
     "crop_patch",
+    "get_cmake_dir",
+    "get_include",
+    "get_library",
     "load_landmarks",
     "load_model",
     "load_volume",

@@ -46,7 +46,7 @@ FileContent read_file(const std::string& path, std::size_t max_bytes) {
     std::setvbuf(file.get(), nullptr, _IONBF, 0);  // one read into our own memory, no copy
     FileContent content;
     const std::size_t size = size_of(file.get(), path, max_bytes);
-    content.bytes.reset(new unsigned char[size + 1]);  // not of size 0, and not zeroed first
+    content.bytes = allocate_pages<unsigned char>(size + 1);  // not of size 0
     content.size = std::fread(content.bytes.get(), 1, size, file.get());
     if (std::ferror(file.get()) != 0) refuse(path, errno);
     return content;

@@ -3,13 +3,14 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <string>
+
+#include "core/pages.h"
 
 namespace nigro {
 
 struct FileContent {
-    std::unique_ptr<unsigned char[]> bytes;
+    Pages<unsigned char> bytes;
     std::size_t size = 0;
 };
 
