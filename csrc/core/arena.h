@@ -5,12 +5,9 @@
 #include <cstddef>
 #include <cstring>
 #include <limits>
-#include <memory>
 #include <new>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
+#include "core/pages.h"
 
 namespace nigro {
 
@@ -26,26 +23,17 @@ public:
     }
 
     void allocate() {
-        const std::size_t n_bytes = size_ * sizeof(float);
-        memory_.reset(static_cast<float*>(::operator new(n_bytes, std::align_val_t{kPage})));
-#if defined(__linux__)
-        // Advice only: a few large pages save thousands of page faults and of misses in the TLB.
-        madvise(memory_.get(), n_bytes, MADV_HUGEPAGE);
-#endif
-        std::memset(memory_.get(), 0, n_bytes);
+        memory_ = allocate_pages<float>(size_);
+        std::memset(memory_.get(), 0, size_ * sizeof(float));
     }
 
     float* at(std::size_t place) const { return memory_.get() + place; }
 
 private:
-    static constexpr std::size_t kAlignment = 16;               // floats
-    static constexpr std::size_t kPage = std::size_t{2} << 20;  // a large page
+    static constexpr std::size_t kAlignment = 16;  // floats
     static constexpr std::size_t kMaxFloats = std::numeric_limits<std::size_t>::max() / 8;
 
-    struct Free {
-        void operator()(float* memory) const { ::operator delete(memory, std::align_val_t{kPage}); }
-    };
-    std::unique_ptr<float, Free> memory_;
+    Pages<float> memory_;
     std::size_t size_ = 0;
 };
 
