@@ -22,6 +22,24 @@
 constexpr std::size_t kBlock = kChannelBlock;
 constexpr std::size_t kVecs = kBlock / Vec::kLanes;  // vectors in a block of channels
 
+// Family::of<1> … Family::of<Family::kRows>, to be called by number: sums stay in registers only if
+// the compiler knows how many rows they have, so there is a function for each.
+template <class Family>
+struct RowTable {
+    typename Family::Function of[Family::kRows + 1];
+
+    constexpr RowTable() : of{} { fill<Family::kRows>(); }
+
+private:
+    template <int Rows>
+    constexpr void fill() {
+        if constexpr (Rows > 0) {
+            of[Rows] = Family::template of<Rows>;
+            fill<Rows - 1>();
+        }
+    }
+};
+
 // ------------------------------------------------------------------- one-dimensional transforms
 //
 // F(2, 3) interpolates at 0, 1, -1 and infinity. F(4, 3) at 0, +-3/4, +-3/2 and infinity: their
@@ -215,31 +233,20 @@ inline void product_rows(const float* v, const float* u, float* m, std::size_t n
               sums[row][column]);
 }
 
-// product_rows<1> … product_rows<Rows>: sums stay in registers only if their number is known to the
-// compiler, so there is a function for each.
 template <int Blocks>
-struct ProductTable {
+struct Product {
     using Function = void (*)(const float*, const float*, float*, std::size_t, std::size_t);
     static constexpr int kRows = int(kProductVecs) / (Blocks * int(kVecs));
-    Function of[kRows + 1];
 
-    constexpr ProductTable() : of{} { fill<kRows>(); }
-
-private:
     template <int Rows>
-    constexpr void fill() {
-        if constexpr (Rows > 0) {
-            of[Rows] = product_rows<Rows, Blocks>;
-            fill<Rows - 1>();
-        }
-    }
+    static constexpr Function of = product_rows<Rows, Blocks>;
 };
 
 template <int Blocks>
 inline void product_blocks(const float* v, const float* u, float* m, std::size_t n_tiles,
                            std::size_t n_in) {
-    static constexpr ProductTable<Blocks> kTable;
-    constexpr std::size_t kRows = ProductTable<Blocks>::kRows;
+    static constexpr RowTable<Product<Blocks>> kTable;
+    constexpr std::size_t kRows = Product<Blocks>::kRows;
     for (std::size_t first = 0, chunks = (n_tiles + kRows - 1) / kRows; chunks > 0; --chunks) {
         const std::size_t rows = (n_tiles - first) / chunks;
         kTable.of[rows](v + first * kBlock, u, m + first * kBlock, n_tiles, n_in);
@@ -430,22 +437,12 @@ inline void first_rows(const float* v, std::size_t x_stride, const float* w, flo
         store(m + std::size_t(row) * kBlock + k * Vec::kLanes, sums[row][k]);
 }
 
-// first_rows<1> … first_rows<kRows>, as in ProductTable.
-struct FirstTable {
+struct First {
     using Function = void (*)(const float*, std::size_t, const float*, float*);
     static constexpr int kRows = int(kProductVecs) / int(kVecs);
-    Function of[kRows + 1];
 
-    constexpr FirstTable() : of{} { fill<kRows>(); }
-
-private:
     template <int Rows>
-    constexpr void fill() {
-        if constexpr (Rows > 0) {
-            of[Rows] = first_rows<Rows>;
-            fill<Rows - 1>();
-        }
-    }
+    static constexpr Function of = first_rows<Rows>;
 };
 
 // Transform the sums of n_z values of z back: 4 outputs along y from 6 positions.
@@ -467,8 +464,8 @@ inline void first_output(const float* m, std::size_t m_stride, std::size_t n_y, 
 void conv_first(const float* v, std::size_t x_stride, std::size_t v_stride, std::size_t n_y,
                 std::size_t n_z, const float* w, const float* bias, float floor, float* out,
                 std::size_t out_y_stride) {
-    static constexpr FirstTable kTable;
-    constexpr std::size_t kRows = FirstTable::kRows, kPart = 24;  // of z: sums of 9 kB
+    static constexpr RowTable<First> kTable;
+    constexpr std::size_t kRows = First::kRows, kPart = 24;  // of z: sums of 9 kB
     alignas(64) float m[6 * kPart * kBlock];
     for (std::size_t y = 0; y < n_y; y += 4, v += 6 * v_stride, out += 4 * out_y_stride)
         for (std::size_t part = 0; part < n_z; part += kPart) {
