@@ -2,7 +2,9 @@
 //
 // NIGROEDGE_ISA=scalar|avx2|neon forces one; without it the best that this CPU runs is taken. A
 // name that is unknown or cannot run here is an error, never a fallback. All functions are
-// thread-safe. SPDX-License-Identifier: Apache-2.0
+// thread-safe.
+//
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <stdexcept>
