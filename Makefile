@@ -44,7 +44,7 @@ wheel: $(VENV)/.base
 sanitize:
 	cmake -S csrc -B build/sanitize -DCMAKE_BUILD_TYPE=Debug -DNIGROEDGE_TESTS=ON -DNIGROEDGE_SANITIZE=address,undefined
 	cmake --build build/sanitize --parallel 2
-	ctest --test-dir build/sanitize --output-on-failure
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ctest --test-dir build/sanitize --output-on-failure
 
 test-arm:
 	cmake -S csrc -B build/arm -DNIGROEDGE_TESTS=ON -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \

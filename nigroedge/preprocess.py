@@ -185,7 +185,10 @@ def available_isas() -> tuple[str, ...]:
 
 
 def _point(centre_mm: Iterable[float]) -> tuple[float, float, float]:
-    coordinates = tuple(float(coordinate) for coordinate in centre_mm)
-    if len(coordinates) != 3:
-        raise InputError(f"expected a centroid of three coordinates in mm, got {coordinates}")
-    return coordinates
+    try:
+        x, y, z = centre_mm
+    except ValueError:
+        raise InputError(
+            f"expected a centroid of three coordinates in mm, got {centre_mm}"
+        ) from None
+    return float(x), float(y), float(z)

@@ -12,7 +12,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
@@ -22,8 +22,6 @@ from nigroedge.errors import DegeneratePatchError, GeometryError, InputError
 from nigroedge.grid import PatchGrid
 from nigroedge.preprocess import crop_patch, normalize, prepare_patch
 from nigroedge.volume import STORED_DTYPES, Volume
-
-few = settings(max_examples=40, deadline=None)
 
 ORDERS = [  # the 48 ways to store an image: a permutation of its axes and a direction for each
     (axes, flips)
@@ -249,7 +247,6 @@ def test_crop_agrees_with_scipy(spacing_mm, degrees):
 
 
 @given(data=st.data())
-@few
 def test_crop_agrees_with_scipy_wherever_the_image_lies(data):
     spacing = st.sampled_from([0.25, 0.4, 0.5, 0.504, 0.75, 1.0, 1.3])
     spacing_mm = [data.draw(spacing) for _ in range(3)]
@@ -363,7 +360,6 @@ def test_voxels_need_no_alignment():
     value=st.floats(-1000, 1000, width=32),
     spacing_mm=st.tuples(*[st.floats(0.2, 0.9)] * 3),
 )
-@few
 def test_an_image_of_one_value_gives_that_value(value, spacing_mm):
     voxels = np.broadcast_to(np.float32(value), (80, 80, 80))
     volume = Volume(voxels, oblique(spacing_mm, 11))
@@ -374,7 +370,6 @@ def test_an_image_of_one_value_gives_that_value(value, spacing_mm):
 
 
 @given(shift=st.tuples(*[st.integers(-5, 5)] * 3), spacing=st.sampled_from([0.5, 0.625]))
-@few
 def test_moving_image_and_centre_together_changes_nothing(shift, spacing):
     voxels = np.random.default_rng(1).integers(0, 1000, (40, 40, 30)).astype(np.int32)
     affine = np.diag([spacing, spacing, 1.0, 1])
@@ -408,7 +403,6 @@ def test_threads_may_share_a_volume():
     size=st.sampled_from([1e-20, 1.0, 1e4, 1e20]),
     seed=st.integers(0, 1000),
 )
-@few
 def test_normalize_agrees_with_float64(shape, size, seed):
     patch = (np.random.default_rng(seed).uniform(0.1, 3, shape) * size).astype(np.float32)
     x = patch.astype(np.float64)
@@ -425,7 +419,6 @@ def test_normalize_agrees_with_float64(shape, size, seed):
     gain=st.sampled_from([0.25, 2.0, 1024.0]),
     offset=st.integers(-1000, 1000),
 )
-@few
 def test_zscore_ignores_gain_and_offset(seed, gain, offset):
     patch = np.random.default_rng(seed).integers(0, 1000, (9, 8, 7)).astype(np.float32)
 

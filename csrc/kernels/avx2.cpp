@@ -167,10 +167,11 @@ void transpose_halves(__m256* row) {
     row[3] = _mm256_shuffle_ps(ab_high, cd_high, 0xEE);
 }
 
+// Eight values of each of eight rows.
 template <class T, bool kSwapped, bool kPlain>
 void load_block(const unsigned char* src, std::ptrdiff_t src_stride, double slope, double intercept,
                 float* dst, std::ptrdiff_t dst_stride) {
-    __m256 row[kVector];
+    __m256 row[8];
     for (std::ptrdiff_t r = 0; r < 8; ++r)
         row[r] = load_values<T, kSwapped, kPlain>(src + r * src_stride, slope, intercept);
     transpose_halves(row);
@@ -179,6 +180,20 @@ void load_block(const unsigned char* src, std::ptrdiff_t src_stride, double slop
         _mm256_storeu_ps(dst + i * dst_stride, _mm256_permute2f128_ps(row[i], row[i + 4], 0x20));
         _mm256_storeu_ps(dst + (i + 4) * dst_stride,
                          _mm256_permute2f128_ps(row[i], row[i + 4], 0x31));
+    }
+}
+
+// Eight values of each of four rows.
+template <class T, bool kSwapped, bool kPlain>
+void load_half_block(const unsigned char* src, std::ptrdiff_t src_stride, double slope,
+                     double intercept, float* dst, std::ptrdiff_t dst_stride) {
+    __m256 row[4];
+    for (std::ptrdiff_t r = 0; r < 4; ++r)
+        row[r] = load_values<T, kSwapped, kPlain>(src + r * src_stride, slope, intercept);
+    transpose_halves(row);
+    for (std::ptrdiff_t i = 0; i < 4; ++i) {
+        _mm_storeu_ps(dst + i * dst_stride, _mm256_castps256_ps128(row[i]));
+        _mm_storeu_ps(dst + (i + 4) * dst_stride, _mm256_extractf128_ps(row[i], 1));
     }
 }
 
@@ -200,6 +215,22 @@ void load_narrow(const unsigned char* src, std::ptrdiff_t src_stride, std::size_
         }
 }
 
+// All values of eight rows, or of four.
+template <class T, bool kSwapped, bool kPlain, std::size_t kRows>
+void load_band(const unsigned char* src, std::ptrdiff_t src_stride, std::size_t n, double slope,
+               double intercept, float* dst, std::ptrdiff_t dst_stride) {
+    for (std::size_t i = 0; i < n; i += kVector) {
+        const std::size_t column = i + kVector <= n ? i : n - kVector;
+        const unsigned char* const from = src + column * sizeof(T);
+        float* const to = dst + static_cast<std::ptrdiff_t>(column) * dst_stride;
+        if constexpr (kRows == 8)
+            load_block<T, kSwapped, kPlain>(from, src_stride, slope, intercept, to, dst_stride);
+        else
+            load_half_block<T, kSwapped, kPlain>(from, src_stride, slope, intercept, to,
+                                                 dst_stride);
+    }
+}
+
 template <class T, bool kSwapped, bool kPlain>
 void load_columns(const unsigned char* src, std::ptrdiff_t src_stride, std::size_t n_rows,
                   std::size_t n, double slope, double intercept, float* dst,
@@ -207,15 +238,19 @@ void load_columns(const unsigned char* src, std::ptrdiff_t src_stride, std::size
     if (n_rows < kVector || n < kVector)
         return load_narrow<T, kSwapped, kPlain>(src, src_stride, n_rows, n, slope, intercept, dst,
                                                 dst_stride);
-    for (std::size_t r = 0; r < n_rows; r += kVector) {
-        const std::size_t row = r + kVector <= n_rows ? r : n_rows - kVector;
-        const unsigned char* const src_row = src + static_cast<std::ptrdiff_t>(row) * src_stride;
-        for (std::size_t i = 0; i < n; i += kVector) {
-            const std::size_t column = i + kVector <= n ? i : n - kVector;
-            load_block<T, kSwapped, kPlain>(
-                src_row + column * sizeof(T), src_stride, slope, intercept,
-                dst + static_cast<std::ptrdiff_t>(column) * dst_stride + row, dst_stride);
-        }
+    std::size_t row = 0;
+    for (; row + 8 <= n_rows; row += 8)
+        load_band<T, kSwapped, kPlain, 8>(src + static_cast<std::ptrdiff_t>(row) * src_stride,
+                                          src_stride, n, slope, intercept, dst + row, dst_stride);
+    const std::size_t n_left = n_rows - row;
+    if (n_left > 4) {
+        row = n_rows - 8;
+        load_band<T, kSwapped, kPlain, 8>(src + static_cast<std::ptrdiff_t>(row) * src_stride,
+                                          src_stride, n, slope, intercept, dst + row, dst_stride);
+    } else if (n_left > 0) {
+        row = n_rows - 4;
+        load_band<T, kSwapped, kPlain, 4>(src + static_cast<std::ptrdiff_t>(row) * src_stride,
+                                          src_stride, n, slope, intercept, dst + row, dst_stride);
     }
 }
 

@@ -25,8 +25,8 @@ constexpr std::size_t kStoredTypes = 8;
 //     dst[i] = float32(slope * stored[i] + intercept), one rounding to float64, one to float32
 //
 // so the sum is a fused multiply-add in float64. Slope 1 with intercept 0 may skip it: the bits are
-// the same once a stored -0.0 has become +0.0. A NaN stays one, of any payload. No load may have
-// its source overlap its destination.
+// the same once a stored -0.0 has become +0.0. A NaN stays one, of any payload. Counts are at least
+// 1 and the source never overlaps the destination, here and in the slots below.
 using LoadStrided = void (*)(const unsigned char* src, std::ptrdiff_t stride, std::size_t n,
                              double slope, double intercept, float* dst);
 
@@ -104,7 +104,7 @@ struct Kernels {
     LoadTransposed load_transposed[kStoredTypes][2];
     LoadStrided load_strided[kStoredTypes][2];  // nobody overrides it: no vector instruction helps
 
-    // Weighted mean of `n_rows` >= 1 rows of `n` values: with acc starting at 0,
+    // Weighted mean of `n_rows` rows of `n` values: with acc starting at 0,
     //
     //     for t = 1 ... n_rows - 1:  acc = fma(weights[t], rows[t][i] - rows[0][i], acc)
     //     dst[i] = rows[0][i] + acc

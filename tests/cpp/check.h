@@ -44,6 +44,26 @@ bool same(const std::vector<T>& a, const std::vector<T>& b) {
     return true;
 }
 
+// FNV-1a over float32 values, the same on every machine. Every NaN counts alike.
+class Digest {
+public:
+    void add(const std::vector<float>& values) {
+        for (const float value : values) add(value);
+    }
+
+    std::uint64_t value() const { return hash_; }
+
+private:
+    void add(float value) {
+        std::uint32_t bits = 0x7FC00000;
+        if (!std::isnan(value)) std::memcpy(&bits, &value, sizeof bits);
+        for (int shift = 0; shift < 32; shift += 8)
+            hash_ = (hash_ ^ ((bits >> shift) & 0xFF)) * 0x100000001B3;
+    }
+
+    std::uint64_t hash_ = 0xCBF29CE484222325;
+};
+
 // Prints the count and gives the exit code of main.
 inline int report(const char* program) {
     std::printf("%s: %ld checks, %ld failed\n", program, tally().checks, tally().failures);

@@ -87,7 +87,7 @@ void test_load(const Kernels& kernels, Random& random) {
     for (std::size_t type = 0; type < nigro::kernels::kStoredTypes; ++type)
         for (const std::size_t swapped : {0, 1})
             for (const Scaling& scaling : kScalings)
-                for (std::size_t n = 0; n < 40; ++n) {
+                for (std::size_t n = 1; n < 40; ++n) {
                     const std::size_t offset = check::below(random, 8);
                     const Bytes bytes = random_bytes(random, offset + n * kSizes[type]);
                     std::vector<float> want(n), got(n);
@@ -167,7 +167,7 @@ void test_load_transposed(const Kernels& kernels, Random& random) {
 }
 
 void test_blend(const Kernels& kernels, Random& random) {
-    for (std::size_t n = 0; n < 70; ++n)
+    for (std::size_t n = 1; n < 70; ++n)
         for (std::size_t n_rows = 1; n_rows < 7; ++n_rows) {
             const float size = n % 2 == 0 ? 1000.0F : 1.0F;
             std::vector<std::vector<float>> values;

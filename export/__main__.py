@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line of export: `python -m export COMMAND`, from the repository.
+
+Results go to standard output, progress and refusals to standard error. Exit codes: 0 done, 1
+refused or a promise broken, 2 usage. Each command imports what it needs when it runs, so that
+--help is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from nigroedge.engine import resolve_threads
+from nigroedge.errors import NigroedgeError
+from nigroedge.grid import PatchGrid
+from nigroedge.model import MIRRORS, NORMALIZATIONS, SIDES, ModelSpec
+from nigroedge.preprocess import PATCH_SPACING_MM
+
+if TYPE_CHECKING:
+    from export.parity import Refusal, Row
+    from export.samples import Purpose, Samples
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+DONE, REFUSED = 0, 1
+
+PRESET_NAMES = ("bae2023", "slim", "mri-dat", "resnet")
+
+_TABLE = """\
+a table is a CSV with the header image,side,x,y,z and optionally sbr: one row a side, the centroid
+in
+RAS mm, image paths relative to the table"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; give the exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+    except NigroedgeError as error:
+        print(f"export {args.command}: {error}", file=sys.stderr)
+        return REFUSED
+    except ModuleNotFoundError as error:
+        print(f"export {args.command}: {error}; pip install nigroedge[export]", file=sys.stderr)
+        return REFUSED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m export", description="Train, write, quantise and check model files."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_init(commands)
+    _add_train(commands)
+    _add_onnx(commands)
+    _add_quantize(commands)
+    _add_from_savedmodel(commands)
+    _add_parity(commands)
+    return parser
+
+
+def _command(
+    commands: Commands, name: str, summary: str, *, epilog: str = ""
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=epilog,
+    )
+
+
+# ---- init ----------------------------------------------------------------------------------------
+
+
+def _add_init(commands: Commands) -> None:
+    parser = _command(commands, "init", "write a model file with random weights")
+    parser.add_argument("--preset", choices=PRESET_NAMES, required=True)
+    parser.add_argument("--seed", type=_natural, default=0, help="of the weights (default 0)")
+    _add_output(parser)
+    parser.set_defaults(run=_init)
+
+
+def _init(args: argparse.Namespace) -> int:
+    from export.init import random_model
+    from export.to_onnx import write_model
+
+    network, spec = random_model(args.preset, seed=args.seed)
+    write_model(args.output, network, spec)
+    print(args.output)
+    return DONE
+
+
+# ---- train ---------------------------------------------------------------------------------------
+
+
+def _add_train(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "train",
+        "train a preset on simulated participants and write it as a model file",
+        epilog="RUN holds config.json, checkpoint.pt, log.jsonl and, at the end, RUN.onnx",
+    )
+    add = parser.add_argument
+    add("--preset", choices=PRESET_NAMES, required=True)
+    add("--participants", type=_positive, required=True, help="10 %% validate, 20 %% test")
+    add("--epochs", type=_positive, required=True)
+    add("--batch", type=_positive, default=8, help="patches a step (default 8)")
+    add("--learning-rate", type=float, default=1e-4, help="of Adam (default 1e-4)")
+    add("--seed", type=_natural, default=0, help="of everything that is drawn (default 0)")
+    add("--threads", type=_positive, default=2, help="default 2; the weights depend on it")
+    add("--resume", action="store_true", help="go on with a run that was cut off")
+    add("--cache", type=Path, default=Path("runs/cache"), help="of rendered participants")
+    add("-o", "--output", type=Path, required=True, metavar="RUN", help="folder of the run")
+    parser.set_defaults(run=_train)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from export.train import TrainConfig, train
+
+    config = TrainConfig(
+        preset=args.preset,
+        participants=args.participants,
+        epochs=args.epochs,
+        batch=args.batch,
+        learning_rate=args.learning_rate,
+        seed=args.seed,
+        threads=args.threads,
+    )
+    print(train(config, args.output, cache=args.cache, resume=args.resume))
+    return DONE
+
+
+# ---- onnx ----------------------------------------------------------------------------------------
+
+
+def _add_onnx(commands: Commands) -> None:
+    parser = _command(commands, "onnx", "write the best epoch of a run so far as a model file")
+    parser.add_argument("checkpoint", type=Path, metavar="RUN", help="folder of the run")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    _add_output(parser)
+    parser.set_defaults(run=_onnx)
+
+
+def _onnx(args: argparse.Namespace) -> int:
+    from export.train import write_best
+
+    print(write_best(args.checkpoint, args.output, cache=args.cache))
+    return DONE
+
+
+# ---- quantize ------------------------------------------------------------------------------------
+
+
+def _add_quantize(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "quantize",
+        "write the INT8 siblings NAME.int8.onnx and NAME.int8.xml beside a model file",
+        epilog=_TABLE,
+    )
+    parser.add_argument("model", type=Path, help="float32 .onnx")
+    _add_samples(parser, "calibrate with")
+    parser.set_defaults(run=_quantize)
+
+
+def _quantize(args: argparse.Namespace) -> int:
+    from export.quantize import quantize
+
+    for path in quantize(args.model, _samples(args, _spec_of(args.model), "calibrate")):
+        print(path)
+    return DONE
+
+
+# ---- from-savedmodel -----------------------------------------------------------------------------
+
+
+def _add_from_savedmodel(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "from-savedmodel",
+        "rebuild a TensorFlow SavedModel as a model file, without TensorFlow",
+        epilog="example: python -m export from-savedmodel net_left --side left --normalize mean "
+        "--axes ALI --scale 6.84 -o left.onnx",
+    )
+    add = parser.add_argument
+    add("folder", type=Path, help="holds saved_model.pb and variables/")
+    add("--side", choices=SIDES, required=True, help="side of the patient that it serves")
+    add("--mirror", choices=MIRRORS, default="none", help="side that it was trained on flipped")
+    add("--normalize", choices=NORMALIZATIONS, required=True, help="of its patches")
+    add("--axes", type=_axes, required=True, help="where its patch axes grow to, such as ALI")
+    add("--spacing", type=_spacing, default=PATCH_SPACING_MM, help="mm (default 0.5,0.5,1)")
+    add("--scale", type=float, required=True, help="SBR = scale · its output")
+    add("--name", help="for the card (default: the folder's)")
+    add("--licence", default="unknown: that of the SavedModel", help="for the card")
+    _add_output(parser)
+    parser.set_defaults(run=_from_savedmodel)
+
+
+def _from_savedmodel(args: argparse.Namespace) -> int:
+    from export.from_savedmodel import convert
+
+    convert(
+        args.folder,
+        args.output,
+        side=args.side,
+        mirror=args.mirror,
+        normalize=args.normalize,
+        axes=args.axes,
+        spacing_mm=args.spacing,
+        scale=args.scale,
+        name=args.name or args.folder.resolve().name,
+        licence=args.licence,
+    )
+    print(args.output)
+    return DONE
+
+
+# ---- parity --------------------------------------------------------------------------------------
+
+
+def _add_parity(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "parity",
+        "compare every engine, on a model and its INT8 siblings, with torch (exit code 1: FAIL)",
+        epilog=_TABLE,
+    )
+    add = parser.add_argument
+    add("models", nargs="*", type=Path, metavar="MODEL", help="float32 .onnx, siblings beside it")
+    add("--preset", action="append", choices=PRESET_NAMES, default=[], help="with random weights")
+    add("--threads", type=_positive, default=resolve_threads(None), help="default: all CPUs")
+    add("--json", action="store_true")
+    _add_samples(parser, "compare on")
+    parser.set_defaults(run=_parity)
+
+
+def _parity(args: argparse.Namespace) -> int:
+    from export.parity import table
+
+    if not args.models and not args.preset:
+        args.preset = list(PRESET_NAMES)
+    rows = [row for model in args.models for row in _parity_of(model, args)]
+    for preset in args.preset:
+        with TemporaryDirectory() as folder:
+            rows += _parity_of(_random_family(preset, Path(folder)), args)
+    print(json.dumps([row.to_dict() for row in rows], indent=1) if args.json else table(rows))
+    return DONE if all(row.passed for row in rows) else REFUSED
+
+
+def _parity_of(model: Path, args: argparse.Namespace) -> list[Row | Refusal]:
+    from export.parity import parity
+
+    return parity(model, _samples(args, _spec_of(model), "check"), threads=args.threads)
+
+
+def _random_family(preset: str, folder: Path) -> Path:
+    """Write a preset with random weights, and its INT8 siblings."""
+    from export.init import random_model
+    from export.quantize import quantize
+    from export.samples import simulated_samples
+    from export.to_onnx import write_model
+
+    model = folder / f"{preset}.onnx"
+    network, spec = random_model(preset, seed=0)
+    write_model(model, network, spec)
+    quantize(model, simulated_samples(spec, purpose="calibrate", n_patches=N_PATCHES, seed=0))
+    return model
+
+
+# ---- arguments that commands share ---------------------------------------------------------------
+
+#: Patches to calibrate with, and to compare on, where nothing else is asked for.
+N_PATCHES = 64
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+
+
+def _add_samples(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--patches", type=_positive, default=N_PATCHES, help=f"to {what}, simulated (default 64)"
+    )
+    parser.add_argument("--seed", type=_natural, default=0, help="of the simulated subjects")
+    parser.add_argument("--table", type=Path, help=f"to {what} instead (see below)")
+
+
+def _samples(args: argparse.Namespace, spec: ModelSpec, purpose: Purpose) -> Samples:
+    from export.samples import simulated_samples, table_samples
+
+    if args.table:
+        return table_samples(spec, args.table)
+    return simulated_samples(spec, purpose=purpose, n_patches=args.patches, seed=args.seed)
+
+
+def _spec_of(model: Path) -> ModelSpec:
+    from nigroedge.artefact import read_artefact
+    from nigroedge.model import read_spec
+
+    return read_spec(read_artefact(model))
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _axes(text: str) -> str:
+    try:
+        return PatchGrid((1, 1, 1), (1.0, 1.0, 1.0), text).axes
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _spacing(text: str) -> tuple[float, float, float]:
+    try:
+        x, y, z = (float(part) for part in text.split(","))
+        return PatchGrid((1, 1, 1), (x, y, z), "ALI").spacing_mm
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected X,Y,Z in mm, got {text!r}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

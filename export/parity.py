@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compare every engine's numbers on a model file with torch's, and say whether the promises hold.
+
+The file is rebuilt in torch through the onnx package, so that two readings of it are compared as
+well.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from export.from_onnx import OnnxNetwork, read_network
+from export.metrics import concordance
+from export.quantize import sibling_paths
+from export.samples import Samples
+from nigroedge.artefact import Artefact, read_artefact
+from nigroedge.engine import DEFAULT_ENGINE, ENGINES, open_engine
+from nigroedge.errors import ModelError
+from nigroedge.model import ModelSpec, read_spec, selftest_patch
+
+Floats = npt.NDArray[np.float64]
+Patches = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Promise:
+    """How far from torch float32 an engine may be, in SBR; ρc has no unit."""
+
+    worst: float
+    mean: float
+    rho_c_loss: float
+
+
+#: The project's numeric contract.
+PROMISES = {
+    "float32": Promise(worst=1e-4, mean=1e-4, rho_c_loss=1e-4),
+    "int8": Promise(worst=0.15, mean=0.05, rho_c_loss=0.002),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: how far one engine's numbers on one file are from torch float32's.
+
+    Parameters
+    ----------
+    model, engine : str
+        The file's name; 'torch float64' or an engine's name.
+    precision : str
+        A key of `PROMISES`.
+    worst, mean : float
+        Of |Δ| over the patches, SBR.
+    selftest : float
+        |Δ| between the engine's answer to the self-test patch and the value in the file, SBR.
+    rho_c_loss : float or None
+        ρc of torch float32 against measured SBR, minus the engine's; None where none was measured.
+    """
+
+    model: str
+    engine: str
+    precision: str
+    worst: float
+    mean: float
+    selftest: float
+    rho_c_loss: float | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the promise holds; NaN keeps no promise."""
+        promise = PROMISES[self.precision]
+        return (
+            self.worst <= promise.worst
+            and self.mean <= promise.mean
+            and self.selftest <= promise.worst
+            and (self.rho_c_loss is None or self.rho_c_loss <= promise.rho_c_loss)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the row as one JSON object, with its promise."""
+        return {**asdict(self), "promise": asdict(PROMISES[self.precision]), "passed": self.passed}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An engine that does not run the file, and why; nothing was promised, so nothing is broken."""
+
+    model: str
+    engine: str
+    reason: str
+
+    passed = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the refusal as one JSON object."""
+        return asdict(self)
+
+
+def parity(model: Path, samples: Samples, *, threads: int) -> list[Row | Refusal]:
+    """Compare every engine on a float model file, and on the INT8 siblings that lie beside it.
+
+    Parameters
+    ----------
+    model : Path
+        Float model file.
+    samples : Samples
+        Patches as the model takes them, none of them used for calibration.
+    threads : int
+        Of torch and of each engine.
+
+    Raises
+    ------
+    ModelError
+        If a file breaks the contract of a model.
+    MissingDependencyError
+        If an engine's package is not installed.
+    """
+    artefact = read_artefact(model)
+    spec = read_spec(artefact)
+    checked = _Checked(samples, selftest_patch(spec.grid.shape, spec.normalize), spec.selftest_sbr)
+    network = read_network(model)
+    torch.set_num_threads(threads)
+    reference = checked.run(lambda patches: _run_torch(network, patches, torch.float32))
+    wide = checked.run(lambda patches: _run_torch(network, patches, torch.float64))
+    rows: list[Row | Refusal] = [
+        checked.row(model.name, "torch float32", "float32", reference, reference),
+        checked.row(model.name, "torch float64", "float32", wide, reference),
+    ]
+    siblings = [read_artefact(path) for path in sibling_paths(model).values() if path.exists()]
+    for file in (artefact, *siblings):
+        rows += [_compare(file, name, spec, checked, reference, threads) for name in _engines(file)]
+    return rows
+
+
+def _engines(artefact: Artefact) -> list[str]:
+    """List the engines to compare on a file: a float file on every one, a sibling on its own."""
+    if artefact.quantised:
+        return [DEFAULT_ENGINE[artefact.kind]]
+    return [name for name, entry in ENGINES.items() if artefact.kind in entry.runs]
+
+
+def _compare(
+    artefact: Artefact,
+    name: str,
+    spec: ModelSpec,
+    checked: _Checked,
+    reference: Floats,
+    threads: int,
+) -> Row | Refusal:
+    try:
+        engine = open_engine(artefact, spec.grid.shape, name=name, threads=threads)
+    except ModelError as error:
+        return Refusal(artefact.path.name, name, str(error))
+    precision = "int8" if artefact.quantised else "float32"
+    return checked.row(artefact.path.name, name, precision, checked.run(engine.run), reference)
+
+
+@dataclass(frozen=True, eq=False)
+class _Checked:
+    """The patches of the comparison; the self-test patch is run after them."""
+
+    samples: Samples
+    selftest: Patches
+    selftest_sbr: float
+
+    def run(self, run: Callable[[Patches], npt.NDArray[Any]]) -> Floats:
+        """Run all patches and the self-test patch → (n + 1,) SBR."""
+        answers = [run(self.samples.patches), run(self.selftest[np.newaxis])]
+        return np.concatenate(answers).astype(np.float64)
+
+    def row(self, model: str, engine: str, precision: str, got: Floats, reference: Floats) -> Row:
+        difference = np.abs(got - reference)[:-1]
+        return Row(
+            model=model,
+            engine=engine,
+            precision=precision,
+            worst=float(difference.max()),
+            mean=float(difference.mean()),
+            selftest=abs(float(got[-1]) - self.selftest_sbr),
+            rho_c_loss=self._rho_c_loss(got[:-1], reference[:-1]),
+        )
+
+    def _rho_c_loss(self, got: Floats, reference: Floats) -> float | None:
+        known = np.isfinite(self.samples.sbr)
+        if np.count_nonzero(known) < 2:
+            return None
+        measured = self.samples.sbr[known]
+        return concordance(reference[known], measured) - concordance(got[known], measured)
+
+
+@torch.no_grad()
+def _run_torch(network: OnnxNetwork, patches: Patches, dtype: torch.dtype) -> Floats:
+    """Run (n, X, Y, Z) patches one by one → (n,) SBR."""
+    same = copy.deepcopy(network).to(dtype)
+    return np.array([same(torch.from_numpy(p)[None, None].to(dtype)).item() for p in patches])
+
+
+def table(rows: list[Row | Refusal]) -> str:
+    """Lay the rows out for people: differences in SBR."""
+    lines = [
+        _COLUMNS.format("model", "engine", "worst", "mean", "self-test", "ρc loss", "promise", "")
+    ]
+    return "\n".join(lines + [_cells(row) for row in rows])
+
+
+_COLUMNS = "{:28} {:14} {:>9} {:>9} {:>9} {:>9}  {:24} {}"
+
+
+def _cells(row: Row | Refusal) -> str:
+    if isinstance(row, Refusal):
+        return f"{row.model:28} {row.engine:14} not run: {row.reason}"
+    promise = PROMISES[row.precision]
+    loss = "" if row.rho_c_loss is None else f"{row.rho_c_loss:.1e}"
+    differences = (f"{value:.1e}" for value in (row.worst, row.mean, row.selftest))
+    limits = f"≤ {promise.worst:g}, {promise.mean:g}, ρc {promise.rho_c_loss:g}"
+    verdict = "PASS" if row.passed else "FAIL"
+    return _COLUMNS.format(row.model, row.engine, *differences, loss, limits, verdict)

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make the INT8 siblings of a float model file.
+
+NAME.int8.onnx (QDQ) is for ONNX Runtime, NAME.int8.xml with .bin for OpenVINO. One recipe for both.
+Activations are unsigned 8 bit, one range a tensor, from the least to the
+largest value seen in calibration. Weights are signed, one scale a channel, and use half of the 8
+bits: AVX2 without VNNI adds two u8 · s8 products in 16 bits and saturates, 2 · 255 · 64 still fits.
+Linear layers stay float: they take a thousandth of the multiply-adds and, quantised, made most of
+the error. Last, the mean error that is left on the calibration patches is taken out of the last
+bias.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+from onnx import numpy_helper
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+from onnxruntime.quantization.quant_utils import add_pre_process_metadata
+
+from export.progress import track
+from export.samples import Samples
+from nigroedge.engine import resolve_threads
+from nigroedge.engine.openvino import import_openvino
+
+Patches = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
+
+#: Operations that stay float32.
+FLOAT_OPERATIONS = {"onnx": "Gemm", "openvino": "MatMul"}
+
+
+def sibling_paths(model: Path) -> dict[str, Path]:
+    """Give the INT8 siblings of a float model file, by the engine that runs each."""
+    return {
+        "onnx": model.with_name(f"{model.stem}.int8.onnx"),
+        "openvino": model.with_name(f"{model.stem}.int8.xml"),
+    }
+
+
+def quantize(model: Path, samples: Samples) -> list[Path]:
+    """Write both INT8 siblings beside a float model file.
+
+    Parameters
+    ----------
+    model : Path
+        Float model file.
+    samples : Samples
+        Calibration patches, prepared as the model says.
+
+    Returns
+    -------
+    list of Path
+        The files written: .int8.onnx and .int8.xml (with a .bin beside it).
+    """
+    paths = sibling_paths(model)
+    float_model = onnx.load(model)
+    wanted = _run_onnx(float_model, samples.patches)
+    _write_qdq(float_model, paths["onnx"], samples.patches, wanted)
+    _write_ir(float_model, paths["openvino"], samples.patches, wanted)
+    return list(paths.values())
+
+
+# ---- ONNX Runtime --------------------------------------------------------------------------------
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]
+    """Hands the patches to ONNX Runtime's calibration one by one."""
+
+    def __init__(self, patches: Patches) -> None:
+        self._patches = iter(track(patches, "calibrating for ONNX Runtime", total=len(patches)))
+
+    def get_next(self) -> dict[str, Patches] | None:
+        patch = next(self._patches, None)
+        return None if patch is None else {"patch": patch[None, None]}
+
+
+def _write_qdq(model: onnx.ModelProto, path: Path, patches: Patches, wanted: Array) -> None:
+    float_model = copy.deepcopy(model)
+    linear = [n.name for n in model.graph.node if n.op_type == FLOAT_OPERATIONS["onnx"]]
+    metadata = {p.key: p.value for p in model.metadata_props}
+    # Says that there is nothing to fold or fuse beforehand, which it would otherwise warn of.
+    add_pre_process_metadata(float_model)
+    quantize_static(
+        float_model,
+        path,
+        _Reader(patches),
+        quant_format=QuantFormat.QDQ,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        reduce_range=True,
+        calibrate_method=CalibrationMethod.MinMax,
+        nodes_to_exclude=linear,
+    )
+    quantized = onnx.load(path)
+    onnx.helper.set_model_props(quantized, metadata)
+    _shift_last_bias(quantized, (wanted - _run_onnx(quantized, patches)).mean())
+    path.write_bytes(quantized.SerializeToString(deterministic=True))
+
+
+def _run_onnx(model: onnx.ModelProto, patches: Patches) -> Array:
+    """Run (n, X, Y, Z) patches one by one → (n,) SBR."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = resolve_threads(None)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return np.array([session.run(None, {"patch": p[None, None]})[0].item() for p in patches])
+
+
+def _shift_last_bias(model: onnx.ModelProto, shift: float) -> None:
+    name = model.graph.node[-1].input[2]
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name == name)
+    shifted = numpy_helper.to_array(bias) + np.float32(shift)
+    bias.CopyFrom(numpy_helper.from_array(shifted, name))
+
+
+# ---- OpenVINO ------------------------------------------------------------------------------------
+
+
+def _write_ir(model: onnx.ModelProto, path: Path, patches: Patches, wanted: Array) -> None:
+    openvino = import_openvino()
+    # convert_model folds the shapes of the biases; from read_model nncf would find no bias to
+    # correct.
+    quantized = _quantize_with_nncf(openvino.convert_model(_without_metadata(model)), patches)
+    _shift_last_constant(
+        openvino, quantized, (wanted - _run_ir(openvino, quantized, patches)).mean()
+    )
+    for entry in model.metadata_props:
+        section, name = entry.key.split(".", 1)
+        quantized.set_rt_info(entry.value, [section, name])
+    openvino.save_model(quantized, path, compress_to_fp16=False)
+
+
+def _without_metadata(model: onnx.ModelProto) -> io.BytesIO:
+    """Give the bytes of the graph alone; OpenVINO would copy the metadata to a place of its own."""
+    bare = copy.deepcopy(model)
+    del bare.metadata_props[:]
+    return io.BytesIO(bare.SerializeToString())
+
+
+def _quantize_with_nncf(float_model: Any, patches: Patches) -> Any:
+    import nncf  # not at the top: it imports OpenVINO, whose telemetry is blocked only by now
+
+    nncf.set_log_level(logging.WARNING)
+    with contextlib.redirect_stdout(sys.stderr):  # its own bars
+        return nncf.quantize(
+            float_model,
+            nncf.Dataset(list(patches), lambda patch: {"patch": patch[None, None]}),
+            subset_size=len(patches),
+            target_device=nncf.TargetDevice.CPU,
+            fast_bias_correction=False,
+            ignored_scope=nncf.IgnoredScope(types=[FLOAT_OPERATIONS["openvino"]]),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                overflow_fix=nncf.OverflowFix.ENABLE
+            ),
+        )
+
+
+def _run_ir(openvino: Any, model: Any, patches: Patches) -> Array:
+    """Run (n, X, Y, Z) patches one by one → (n,) SBR."""
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": resolve_threads(None)}
+    run = openvino.compile_model(model, "CPU", settings)
+    return np.array([run(patch[None, None])[0].item() for patch in patches])
+
+
+def _shift_last_constant(openvino: Any, model: Any, shift: float) -> None:
+    """Add to the constant of the last addition, which is the last bias."""
+    addition = model.get_results()[0].input_value(0).get_node()
+    bias = next(i for i in addition.inputs() if _source(i).get_type_name() == "Constant")
+    shifted = openvino.op.Constant(_source(bias).data + np.float32(shift))
+    bias.replace_source_output(shifted.output(0))
+
+
+def _source(port: Any) -> Any:
+    return port.get_source_output().get_node()

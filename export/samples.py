@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Patches to calibrate a quantisation with, or to check a model on: simulated, or from a table.
+
+Every patch is cropped and normalised by nigroedge's own preprocessing, as the model file says, so
+that what the networks see here is what they see in use.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from nigroedge.errors import FormatError
+from nigroedge.io import load_volume
+from nigroedge.model import ModelSpec
+from nigroedge.phantom import SIDES, SLAB_SPACING_MM, Side, draw_subject, patch_grid, render
+from nigroedge.preprocess import prepare_patch
+
+Purpose = Literal["train", "calibrate", "check"]
+
+#: First subject of each purpose. No subject serves two purposes: a model is never checked on a
+#: person that it has learned from or been calibrated with.
+_FIRST_SUBJECT: dict[Purpose, int] = {"train": 0, "calibrate": 1 << 30, "check": 2 << 30}
+#: Subjects that one --seed has for itself.
+SUBJECTS_PER_SEED = 1 << 16
+#: Seeds that a purpose has room for.
+SEEDS_PER_PURPOSE = (1 << 30) // SUBJECTS_PER_SEED
+
+
+def subject_seed(purpose: Purpose, seed: int, index: int) -> int:
+    """Give the seed of one subject of a purpose, disjoint from every other purpose and seed."""
+    if not (0 <= seed < SEEDS_PER_PURPOSE and 0 <= index < SUBJECTS_PER_SEED):
+        raise ValueError(
+            f"expected a seed in 0…{SEEDS_PER_PURPOSE - 1} and a subject in "
+            f"0…{SUBJECTS_PER_SEED - 1}, got seed {seed} and subject {index}"
+        )
+    return _FIRST_SUBJECT[purpose] + seed * SUBJECTS_PER_SEED + index
+
+
+#: Axis of the simulated slab along each direction, and voxels to render beyond the patch.
+_SLAB_AXIS = {"L": 0, "R": 0, "P": 1, "A": 1, "S": 2, "I": 2}
+_MARGIN = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Patches as a network takes them, and what was measured.
+
+    Parameters
+    ----------
+    patches : (n, X, Y, Z) float32 ndarray
+        Cropped, mirrored and normalised.
+    sbr : (n,) float64 ndarray
+        Measured SBR; NaN where it is not known.
+    origin : str
+        Where they come from, for a model card or a report.
+    """
+
+    patches: npt.NDArray[np.float32]
+    sbr: npt.NDArray[np.float64]
+    origin: str
+
+    def __len__(self) -> int:
+        return len(self.patches)
+
+
+def simulated_samples(spec: ModelSpec, *, purpose: Purpose, n_patches: int, seed: int) -> Samples:
+    """Simulate subjects and prepare their patches, each side that the model serves in turn."""
+    rows = list(islice(_simulated(spec, purpose, seed), n_patches))
+    return _samples(rows, f"{n_patches} simulated patches, seed {seed} for {purpose}")
+
+
+def table_samples(spec: ModelSpec, table: Path) -> Samples:
+    """Prepare the patches that a table lists.
+
+    Parameters
+    ----------
+    table : Path
+        CSV with a header and one row a side: image (path, relative to the table), side, x, y, z
+        (centroid, RAS mm), and optionally sbr. Sides that the model does not serve are left out.
+
+    Raises
+    ------
+    FormatError
+        If a column is missing, a value cannot be read, or no row is left.
+    """
+    with table.open(newline="") as file:
+        reader = csv.DictReader(file)
+        missing = {"image", "side", "x", "y", "z"} - set(reader.fieldnames or ())
+        if missing:
+            raise FormatError(f"{table}: expected columns image, side, x, y, z; missing {missing}")
+        rows = [_row(spec, table, row) for row in reader if row["side"] in _served(spec)]
+    if not rows:
+        raise FormatError(f"{table}: expected at least one row of side {spec.side}, got none")
+    return _samples(rows, f"{len(rows)} patches of {table.name}")
+
+
+Row = tuple[npt.NDArray[np.float32], float]
+
+
+def _simulated(spec: ModelSpec, purpose: Purpose, seed: int) -> Iterator[Row]:
+    shape = _window_shape(spec)
+    for index in count():
+        subject = draw_subject(subject_seed(purpose, seed, index))
+        for side in _served(spec):
+            state = subject.left if side == "left" else subject.right
+            volume = render(subject, *patch_grid(subject, side, shape))
+            patch = prepare_patch(volume, state.centroid_mm, spec.grid_for(side), spec.normalize)
+            yield patch.values, state.sbr
+
+
+def _window_shape(spec: ModelSpec) -> tuple[int, int, int]:
+    """Give the voxels of the simulated slab, along its axes, that hold a patch and some more."""
+    grid = spec.grid
+    extent_mm = {
+        _SLAB_AXIS[letter]: n * spacing
+        for letter, n, spacing in zip(grid.axes, grid.shape, grid.spacing_mm, strict=True)
+    }
+    x, y, z = (math.ceil(extent_mm[i] / SLAB_SPACING_MM[i]) + _MARGIN for i in range(3))
+    return x, y, z
+
+
+def _row(spec: ModelSpec, table: Path, row: dict[str, str]) -> Row:
+    try:
+        centre = [float(row[axis]) for axis in "xyz"]
+        sbr = float(row.get("sbr") or "nan")
+    except ValueError as error:
+        raise FormatError(f"{table}: expected numbers, {error}") from error
+    volume = load_volume(table.parent / row["image"])
+    patch = prepare_patch(volume, centre, spec.grid_for(row["side"]), spec.normalize)
+    return patch.values, sbr
+
+
+def _served(spec: ModelSpec) -> list[Side]:
+    return [side for side in SIDES if spec.side in (side, "both")]
+
+
+def _samples(rows: list[Row], origin: str) -> Samples:
+    patches, sbr = zip(*rows, strict=True)
+    return Samples(np.stack(patches), np.array(sbr), origin)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a model file says beside its graph: how this method preprocesses, and the model card."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from nigroedge.grid import PatchGrid
+from nigroedge.model import ModelCard, ModelSpec
+from nigroedge.preprocess import PATCH_AXES, PATCH_SHAPE, PATCH_SPACING_MM
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def method_spec(card: ModelCard) -> ModelSpec:
+    """Give the spec of this project's models: one network for both sides, the right one mirrored.
+
+    The self-test value is a placeholder: `export.to_onnx.write_model` fills it in.
+    """
+    return ModelSpec(
+        grid=PatchGrid(PATCH_SHAPE, PATCH_SPACING_MM, PATCH_AXES),
+        normalize="mean",
+        side="both",
+        mirror="right",
+        selftest_sbr=0.0,
+        card=card,
+    )
+
+
+def make_card(
+    *,
+    name: str,
+    licence: str,
+    training_data: str,
+    limits: str,
+    metrics: Mapping[str, object] | None = None,
+) -> ModelCard:
+    """Fill in what every model of this repository has in common."""
+    return ModelCard(
+        name=name,
+        version="1",
+        licence=licence,
+        intended_use="Research on striatal dopamine-transporter binding. Not for diagnosis.",
+        training_data=training_data,
+        metrics=metrics or {},
+        limits=limits,
+        calibration="none: SBR on the scale of the training data; fit a line per site before use",
+        git_revision=git_revision(),
+    )
+
+
+def git_revision() -> str:
+    """Give the commit that this code was run from, '-dirty' if tracked files differ from it."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=_REPOSITORY, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
