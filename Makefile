@@ -48,7 +48,7 @@ sanitize: sanitize-address,undefined sanitize-thread
 sanitize-%:
 	cmake -S csrc -B build/$@ -DCMAKE_BUILD_TYPE=Debug -DNIGROEDGE_TESTS=ON -DNIGROEDGE_SANITIZE=$*
 	cmake --build build/$@ --parallel 2
-	ctest --test-dir build/$@ --output-on-failure
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ctest --test-dir build/$@ --output-on-failure
 
 embed-loop:
 	cmake -S csrc -B build/embed-loop -DNIGROEDGE_TESTS=ON
