@@ -1,5 +1,7 @@
 // One allocation that is planned first: every buffer reserves its place, then all get memory at
-// once. SPDX-License-Identifier: Apache-2.0
+// once.
+//
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>

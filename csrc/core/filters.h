@@ -1,7 +1,9 @@
 // Transforms of 3 x 3 x 3 filters for Winograd's minimal filtering, in double.
 //
-// They belong to the transforms of inputs and outputs in kernels/conv_body.h: the same points, and
-// the scale of each point's row here. SPDX-License-Identifier: Apache-2.0
+// They belong to the transforms of inputs and outputs in kernels/conv_body.inc: the same points,
+// and the scale of each point's row here.
+//
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>

@@ -3,7 +3,9 @@
 // With one input channel there is nothing to sum over but the taps, so three-dimensional tiles
 // would cost more in transforms than they save. F(4, 3) along y alone halves the products: the
 // patch is transformed once, for all output channels, and each output plane is made when somebody
-// needs it. SPDX-License-Identifier: Apache-2.0
+// needs it.
+//
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>

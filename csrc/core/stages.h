@@ -3,7 +3,9 @@
 // A stage plans its buffers when it is made, packs its weights once, and runs a group of samples
 // with all threads. A convolution of one channel has few inputs to transform and is computed
 // directly; if a convolution reads its outputs, both are one stage, which hands over planes while
-// they are in cache. SPDX-License-Identifier: Apache-2.0
+// they are in cache.
+//
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>

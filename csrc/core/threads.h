@@ -3,7 +3,9 @@
 // Work is cut into as many parts as there are threads and part i is always thread i's: nothing is
 // stolen and nothing depends on timing. Between the layers of a network a worker spins for a
 // moment, then sleeps. After fork() the child has no workers; there the caller does every part
-// itself. SPDX-License-Identifier: Apache-2.0
+// itself.
+//
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <atomic>

@@ -34,7 +34,7 @@ inline Vec maximum(Vec a, Vec b) { return {_mm256_max_ps(a.value, b.value)}; }
 constexpr std::size_t kProductVecs = 12;
 constexpr std::size_t kProductBlocks = 1;
 
-#include "kernels/conv_body.h"
+#include "kernels/conv_body.inc"
 
 }  // namespace
 

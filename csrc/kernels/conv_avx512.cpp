@@ -35,7 +35,7 @@ inline Vec maximum(Vec a, Vec b) { return {_mm512_maskz_max_ps(__mmask16(-1), a.
 constexpr std::size_t kProductVecs = 24;
 constexpr std::size_t kProductBlocks = 2;
 
-#include "kernels/conv_body.h"
+#include "kernels/conv_body.inc"
 
 }  // namespace
 

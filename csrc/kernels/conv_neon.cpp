@@ -30,7 +30,7 @@ inline Vec maximum(Vec a, Vec b) {
 constexpr std::size_t kProductVecs = 24;
 constexpr std::size_t kProductBlocks = 1;
 
-#include "kernels/conv_body.h"
+#include "kernels/conv_body.inc"
 
 }  // namespace
 

@@ -26,7 +26,7 @@ inline Vec maximum(Vec a, Vec b) { return {a.value > b.value ? a.value : b.value
 constexpr std::size_t kProductVecs = 16;
 constexpr std::size_t kProductBlocks = 1;
 
-#include "kernels/conv_body.h"
+#include "kernels/conv_body.inc"
 
 }  // namespace
 

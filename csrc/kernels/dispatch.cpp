@@ -1,7 +1,9 @@
 // Chooses the table of kernels.
 //
 // What differs between instruction sets is one line of kIsas: slots are filled by the scalar file
-// and overridden by the line's own function. SPDX-License-Identifier: Apache-2.0
+// and overridden by the line's own function.
+//
+// SPDX-License-Identifier: Apache-2.0
 #include "kernels/dispatch.h"
 
 #include <cstdlib>
