@@ -4,7 +4,9 @@
 //     test_capi loop N          N predictions and N / 100 models, then the growth of memory
 //
 // Only nigroedge.h is included: the program links with the shared library, the static one, or one
-// of another build. SPDX-License-Identifier: Apache-2.0
+// of another build.
+//
+// SPDX-License-Identifier: Apache-2.0
 #include <nigroedge.h>
 
 #include <cstdint>
