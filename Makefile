@@ -16,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 FUZZ_SECONDS ?= 600
 EMBED_LOOP ?= 100000
-CXX_SOURCES := $(shell find csrc tests/cpp tests/fuzz -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name CMakeLists.txt)
+CXX_SOURCES := $(shell find csrc examples tests/cpp tests/fuzz -name '*.cpp' -o -name '*.c' -o -name '*.h' -o -name '*.inc' -o -name CMakeLists.txt)
 
 .PHONY: demo test lint bench wheel sanitize embed-loop test-arm fuzz clean
 .DELETE_ON_ERROR:

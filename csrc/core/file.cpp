@@ -1,7 +1,9 @@
 // A file, read once and whole into memory; see file.h.
 //
 // C's own functions: std::ifstream would bring locales into a library that has no other use for
-// them. SPDX-License-Identifier: Apache-2.0
+// them.
+//
+// SPDX-License-Identifier: Apache-2.0
 #include "core/file.h"
 
 #include <cerrno>

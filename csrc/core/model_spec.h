@@ -1,7 +1,9 @@
 // What a model file says about its use: the metadata that the network's numbers depend on.
 //
 // The rules are those of nigroedge/model.py, letter by letter; tests hold the two against each
-// other. SPDX-License-Identifier: Apache-2.0
+// other.
+//
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <string>

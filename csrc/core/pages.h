@@ -1,7 +1,9 @@
 // Memory for something large, in large pages where the system has them.
 //
 // A block of 4 kB pages costs a page fault for each of them when it is first written: for a model,
-// thousands, which together take as long as a prediction. SPDX-License-Identifier: Apache-2.0
+// thousands, which together take as long as a prediction.
+//
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>

@@ -44,7 +44,8 @@ std::size_t checked(std::size_t n_threads) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(std::size_t n_threads) : process_(current_process()) {
+ThreadPool::ThreadPool(std::size_t n_threads)
+    : wake_(std::make_unique<std::condition_variable>()), process_(current_process()) {
     workers_.reserve(checked(n_threads) - 1);
     try {
         for (std::size_t index = 1; index < n_threads; ++index)
@@ -60,6 +61,8 @@ ThreadPool::~ThreadPool() { stop(); }
 void ThreadPool::stop() {
     if (current_process() != process_) {
         for (std::thread& worker : workers_) worker.detach();
+        // Destroying a condition waits for those that wait on it, and they stayed in the parent.
+        static_cast<void>(wake_.release());
         return;
     }
     {
@@ -67,7 +70,7 @@ void ThreadPool::stop() {
         stopping_.store(true);
         round_.fetch_add(1);
     }
-    wake_.notify_all();
+    wake_->notify_all();
     for (std::thread& worker : workers_) worker.join();
 }
 
@@ -82,7 +85,7 @@ void ThreadPool::run(const std::function<void(std::size_t)>& part) {
         const std::lock_guard<std::mutex> lock(mutex_);
         round_.fetch_add(1);
     }
-    wake_.notify_all();
+    wake_->notify_all();
     part(0);
     for (int spins = 0; unfinished_.load(std::memory_order_acquire) != 0; ++spins) {
         if (spins < kSpins)
@@ -99,7 +102,7 @@ bool ThreadPool::await(std::uint64_t seen) {
         pause();
     }
     std::unique_lock<std::mutex> lock(mutex_);
-    wake_.wait(lock, [&] { return round_.load() != seen; });
+    wake_->wait(lock, [&] { return round_.load() != seen; });
     return !stopping_.load();
 }
 

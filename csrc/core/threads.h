@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -42,7 +43,7 @@ private:
 
     std::vector<std::thread> workers_;
     std::mutex mutex_;
-    std::condition_variable wake_;
+    std::unique_ptr<std::condition_variable> wake_;  // apart, so that stop() can leave it behind
     std::atomic<std::uint64_t> round_{0};  // grows with every run(); workers wait for it to change
     std::atomic<std::size_t> unfinished_{0};
     std::atomic<bool> stopping_{false};

@@ -4,7 +4,9 @@
 //     test_capi loop N          N predictions and N / 100 models, then the growth of memory
 //
 // Only nigroedge.h is included: the program links with the shared library, the static one, or one
-// of another build. SPDX-License-Identifier: Apache-2.0
+// of another build.
+//
+// SPDX-License-Identifier: Apache-2.0
 #include <nigroedge.h>
 
 #include <cstdint>
@@ -15,6 +17,11 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#if defined(__unix__)
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
 
 #include "check.h"
 #include "tiny_model.h"
@@ -315,6 +322,26 @@ void test_threads(const Scan& scan) {
     }
 }
 
+#if defined(__unix__)
+// What the header asks nobody to rely on must not hang all the same: a child frees its parent's
+// model.
+void test_a_forked_child_can_free_a_model() {
+    nigro_model* model = opened(tiny::model(), 3);
+    const pid_t child = fork();
+    if (child == 0) {
+        alarm(60);
+        nigro_model_free(model);
+        _exit(0);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    that(status == 0, "a forked child frees a model");
+    nigro_model_free(model);
+}
+#else
+void test_a_forked_child_can_free_a_model() {}
+#endif
+
 // ----------------------------------------------------------------------------------------- memory
 
 // Kilobytes of this process in memory; 0 where there is no /proc.
@@ -371,6 +398,7 @@ int main(int argc, char** argv) {
         test_a_side_that_is_not_served(scan);
         test_last_error_belongs_to_the_thread();
         test_threads(scan);
+        test_a_forked_child_can_free_a_model();
         const long growth_kb = loop(model, scan, 3000);
         that(kKeepsFreedMemory || growth_kb < 1000, "memory stays flat");
     }
