@@ -89,6 +89,13 @@ def test_a_run_is_not_overwritten_or_resumed_as_another(trained, cache):
         train(replace(CONFIG, batch=8), trained, cache=cache, resume=True)
 
 
+def test_a_run_is_not_resumed_on_another_cohort(trained, cache, monkeypatch):
+    monkeypatch.setattr("export.windows.STORED_MAXIMUM", 1000)  # as if the generator had changed
+
+    with pytest.raises(InputError, match=r"begun with cohort 6-participants-\w+; got cohort 6-"):
+        train(CONFIG, trained, cache=cache, resume=True)
+
+
 def test_training_learns(cache, tmp_path):
     config = replace(CONFIG, epochs=6, learning_rate=1e-3, shift_mm=0.0)
     train(config, tmp_path / "run", cache=cache)
