@@ -80,7 +80,7 @@ $(VENV)/.base:
 
 # Each stage installs the package itself again when its sources or metadata change.
 $(VENV)/.demo: $(VENV)/.base pyproject.toml setup.py $(CXX_SOURCES)
-	$(BIN)/pip install -q -e '.[onnx]'
+	$(BIN)/pip install -q -e .
 	touch $@
 
 $(VENV)/.test: $(VENV)/.base pyproject.toml setup.py $(CXX_SOURCES)
