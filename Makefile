@@ -6,7 +6,8 @@
 #   make lint       ruff, mypy, clang-format, and a build with warnings as errors
 #   make bench      timings beside other software (docs/benchmarks.md)
 #   make wheel      dist/*.whl
-#   make sanitize   the C++ tests under address and undefined-behaviour sanitizers
+#   make sanitize   the C++ tests under address, undefined-behaviour and thread sanitizers
+#   make embed-loop EMBED_LOOP (100000) predictions through the C library, and the growth of memory
 #   make test-arm   the C++ tests on emulated 64-bit Arm (g++-aarch64-linux-gnu, qemu-user)
 #   make fuzz       FUZZ_SECONDS (600) of libFuzzer on the model-file reader (clang)
 
@@ -14,9 +15,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FUZZ_SECONDS ?= 600
-CXX_SOURCES := $(shell find csrc tests/cpp tests/fuzz -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name CMakeLists.txt)
+EMBED_LOOP ?= 100000
+CXX_SOURCES := $(shell find csrc examples tests/cpp tests/fuzz -name '*.cpp' -o -name '*.c' -o -name '*.h' -o -name '*.inc' -o -name CMakeLists.txt)
 
-.PHONY: demo test lint bench wheel sanitize test-arm fuzz clean
+.PHONY: demo test lint bench wheel sanitize embed-loop test-arm fuzz clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -41,10 +43,17 @@ bench: $(VENV)/.bench
 wheel: $(VENV)/.base
 	$(BIN)/pip wheel --no-deps -w dist .
 
-sanitize:
-	cmake -S csrc -B build/sanitize -DCMAKE_BUILD_TYPE=Debug -DNIGROEDGE_TESTS=ON -DNIGROEDGE_SANITIZE=address,undefined
-	cmake --build build/sanitize --parallel 2
-	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ctest --test-dir build/sanitize --output-on-failure
+sanitize: sanitize-address,undefined sanitize-thread
+
+sanitize-%:
+	cmake -S csrc -B build/$@ -DCMAKE_BUILD_TYPE=Debug -DNIGROEDGE_TESTS=ON -DNIGROEDGE_SANITIZE=$*
+	cmake --build build/$@ --parallel 2
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ctest --test-dir build/$@ --output-on-failure
+
+embed-loop:
+	cmake -S csrc -B build/embed-loop -DNIGROEDGE_TESTS=ON
+	cmake --build build/embed-loop --parallel 2 --target test_capi
+	build/embed-loop/tests/test_capi loop $(EMBED_LOOP)
 
 test-arm:
 	cmake -S csrc -B build/arm -DNIGROEDGE_TESTS=ON -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \
@@ -62,7 +71,7 @@ fuzz: $(VENV)/.test
 	  -max_len=4096 -artifact_prefix=build/fuzz/ build/fuzz/corpus build/fuzz/seeds
 
 clean:
-	rm -rf build dist *.egg-info nigroedge/_core*.so
+	rm -rf build dist *.egg-info nigroedge/_core*.so nigroedge/lib nigroedge/include
 
 $(VENV)/.base:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nigroedge needs Python 3.11 or newer")'
@@ -71,7 +80,7 @@ $(VENV)/.base:
 
 # Each stage installs the package itself again when its sources or metadata change.
 $(VENV)/.demo: $(VENV)/.base pyproject.toml setup.py $(CXX_SOURCES)
-	$(BIN)/pip install -q -e '.[onnx]'
+	$(BIN)/pip install -q -e .
 	touch $@
 
 $(VENV)/.test: $(VENV)/.base pyproject.toml setup.py $(CXX_SOURCES)

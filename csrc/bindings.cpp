@@ -6,15 +6,19 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/crop.h"
 #include "core/error.h"
+#include "core/network.h"
 #include "core/normalize.h"
 #include "core/onnx_reader.h"
 #include "kernels/dispatch.h"
@@ -223,6 +227,74 @@ py::dict read_onnx(const py::bytes& content) {
                     "initializers"_a = to_list(model.initializers));
 }
 
+// ---------------------------------------------------------------------------------------- engine
+
+using Patches = py::array_t<float, py::array::c_style>;
+using Floats = py::array_t<float, py::array::c_style>;
+
+const nigro::kernels::Kernels& kernels_called(const std::optional<std::string>& isa) {
+    if (!isa) return nigro::kernels::active();
+    if (const auto* found = nigro::kernels::find(*isa)) return *found;
+    throw nigro::BadArgument("expected an instruction set that runs here, got '" + *isa + "'");
+}
+
+std::unique_ptr<nigro::Network> open_network(const py::bytes& content, std::size_t threads,
+                                             const std::optional<std::string>& isa) {
+    const auto& kernels = kernels_called(isa);
+    const std::string_view view = content;  // of the caller's object, which does not change
+    const py::gil_scoped_release unlock;
+    const nigro::OnnxModel model =
+        nigro::read_onnx(reinterpret_cast<const unsigned char*>(view.data()), view.size());
+    return std::make_unique<nigro::Network>(model, threads, kernels);
+}
+
+std::string describe_shape(const std::vector<std::size_t>& shape) {
+    std::string text;
+    for (const std::size_t side : shape) text += (text.empty() ? "" : ", ") + std::to_string(side);
+    return "(" + text + ")";
+}
+
+// (n, X, Y, Z) for a network of one channel, (n, channels, X, Y, Z) for any.
+void check_patches(const nigro::Network& network, const Patches& patches) {
+    const nigro::Extent& extent = network.patch();
+    std::vector<std::size_t> expected{network.n_channels(), extent.x, extent.y, extent.z};
+    if (patches.ndim() == 4 && network.n_channels() == 1) expected.erase(expected.begin());
+    const py::ssize_t* const shape = patches.shape();
+    const std::vector<std::size_t> got(shape + std::min<py::ssize_t>(patches.ndim(), 1),
+                                       shape + patches.ndim());
+    if (patches.ndim() > 0 && got == expected) return;
+    throw nigro::BadArgument("expected n patches of shape " + describe_shape(expected) +
+                             ", got n of " + describe_shape(got));
+}
+
+Floats run_network(nigro::Network& network, const Patches& patches) {
+    check_patches(network, patches);
+    Floats outputs(patches.shape(0));
+    const float* const source = patches.data();
+    float* const target = outputs.mutable_data();
+    const auto n = static_cast<std::size_t>(patches.shape(0));
+    {
+        const py::gil_scoped_release unlock;
+        network.run(source, n, target);
+    }
+    return outputs;
+}
+
+Floats features_of(nigro::Network& network, const Patches& patches) {
+    check_patches(network, patches);
+    const nigro::Extent& extent = network.feature_extent();
+    Floats maps({static_cast<std::size_t>(patches.shape(0)), network.n_features(), extent.x,
+                 extent.y, extent.z});
+    const float* const source = patches.data();
+    float* const target = maps.mutable_data();
+    const auto n = static_cast<std::size_t>(patches.shape(0));
+    {
+        const py::gil_scoped_release unlock;
+        network.features(source, n, target);
+    }
+    return maps;
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, m) {
@@ -245,4 +317,11 @@ PYBIND11_MODULE(_core, m) {
         "of (name, type, dims, name of the batch dimension), -1 for an open batch), ops (dict of\n"
         "counts), n_parameters, initializers (list of (name, type, dims, n_bytes)).\n"
         "Raises ModelError.");
+
+    py::class_<nigro::Network>(m, "Network", "The built-in engine with one network.")
+        .def(py::init(&open_network), "content"_a, py::kw_only(), "threads"_a, "isa"_a = py::none())
+        .def("run", &run_network, "patches"_a.noconvert())
+        .def("features", &features_of, "patches"_a.noconvert())
+        .def_property_readonly("isa", [](const nigro::Network& network) { return network.isa(); })
+        .def_property_readonly("threads", &nigro::Network::n_threads);
 }

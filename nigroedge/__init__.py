@@ -6,6 +6,7 @@ Research use only. Not for diagnosis.
 
 __version__ = "0.1.0"
 
+from nigroedge.embed import get_cmake_dir, get_include, get_library
 from nigroedge.io.landmarks import load_landmarks
 from nigroedge.io.nifti import load_volume, save_volume
 from nigroedge.model import Model, ModelCard, ModelSpec, load_model
@@ -23,6 +24,9 @@ __all__ = [
     "active_isa",
     "available_isas",
     "crop_patch",
+    "get_cmake_dir",
+    "get_include",
+    "get_library",
     "load_landmarks",
     "load_model",
     "load_volume",

@@ -109,7 +109,7 @@ class Volume:
 
 
 def _checked_affine(affine: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    matrix = np.array(affine, dtype=np.float64)
+    matrix = np.array(affine, dtype=np.float64, order="C")  # as the kernels read it
     if matrix.shape != (4, 4):
         raise GeometryError(f"expected an affine of shape (4, 4), got {matrix.shape}")
     if not np.isfinite(matrix).all():

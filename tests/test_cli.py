@@ -95,7 +95,7 @@ def test_a_prediction_is_one_json_object(answer, models, slab):
         "notice",
     ] == list(result)
     assert [-9.0, -18.0, -14.0] == result["left"]["centre_mm"]
-    assert {"name": "onnx", "isa": "auto", "threads": 1} == result["engine"]
+    assert {"name": "native", "isa": nigroedge.active_isa(), "threads": 1} == result["engine"]
     assert str(slab) == result["input"]["path"]
     assert 64 == len(result["model"]["sha256"])
     assert ["read", "crop", "predict"] == list(result["timing_ms"])
@@ -170,7 +170,7 @@ def published_left(shared_data, tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+@pytest.mark.parametrize("engine", ["native", "onnx", "openvino"])
 def test_the_published_network_gives_the_published_sbr(
     answer, published_left, shared_data, tmp_path, engine
 ):
@@ -270,7 +270,7 @@ def test_engines_are_named_and_agree(answer, models, slab):
         )
     ]
 
-    assert ["onnx", "openvino", "openvino"] == [result["engine"]["name"] for result in results]
+    assert ["native", "openvino", "openvino"] == [result["engine"]["name"] for result in results]
     for result in results[1:]:
         assert pytest.approx(results[0]["left"]["sbr"], abs=1e-4) == result["left"]["sbr"]
 
@@ -285,7 +285,13 @@ def test_people_get_a_table(run, models, slab):
     assert lines[1].endswith("-9.0, -18.0, -14.0     100.0 %")
     assert lines[2].startswith("right")
     assert out.isascii()
-    for word in ("asymmetry", "tiny, sha256 ", "onnx, auto, ", "read ", str(slab)):
+    for word in (
+        "asymmetry",
+        "tiny, sha256 ",
+        f"native, {nigroedge.active_isa()}, ",
+        "read ",
+        str(slab),
+    ):
         assert word in out
     assert "Research use only. Not for diagnosis." == lines[-1]
 
@@ -413,6 +419,7 @@ def test_verify_lists_every_engine_for_every_sibling(run, answer, bundled):
 
     assert (0, "") == (code, err)
     assert {
+        ("tiny.onnx", "native"),
         *(("tiny.onnx", "onnx"), ("tiny.onnx", "openvino"), ("tiny.int8.onnx", "onnx")),
         *(("tiny.int8.onnx", "openvino"), ("tiny.int8.xml", "openvino")),
     } <= {(check["file"], check["engine"]) for check in checks}
@@ -435,7 +442,7 @@ def test_demo_predicts_a_simulated_patient(run, bundled, monkeypatch, tmp_path):
 
     assert (0, "") == (code, err)
     assert "Simulated patient 3: not a person" in out
-    assert "Simulated SBR: left " in out
+    assert "simulated SBR   left " in out
     assert "Research use only. Not for diagnosis." in out
     predict, *again = out.splitlines()[-1].split()[1:]
     code, plain, err = run(predict, "--json", *again)

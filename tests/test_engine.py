@@ -31,6 +31,7 @@ from tests.conftest import ROOT
 NET = onnx_files.random_net(seed=2)
 #: Every engine on every kind of file that it runs.
 CASES = [
+    ("native", "float.onnx"),
     ("onnx", "float.onnx"),
     ("onnx", "int8.onnx"),
     ("openvino", "float.onnx"),
@@ -133,7 +134,7 @@ def test_the_engine_follows_from_the_file(files):
     }
 
     assert {
-        "float.onnx": "onnx",
+        "float.onnx": "native",
         "int8.onnx": "onnx",
         "float.xml": "openvino",
         "int8.xml": "openvino",
@@ -146,7 +147,9 @@ def test_an_engine_that_cannot_run_the_file_is_refused_not_replaced(files):
 
 
 def test_an_unknown_engine_is_refused(files):
-    with pytest.raises(InputError, match="expected an engine among onnx, openvino; got 'cuda'"):
+    with pytest.raises(
+        InputError, match="expected an engine among native, onnx, openvino; got 'cuda'"
+    ):
         load_model(files / "float.onnx", engine="cuda")
 
 

@@ -216,7 +216,7 @@ def test_loads_a_model_and_says_what_it_is(model_path):
     assert model_path == model.path
     assert hashlib.sha256(model_path.read_bytes()).hexdigest() == model.sha256
     assert SPEC == model.spec
-    assert ("onnx", 1) == (model.engine.name, model.engine.threads)
+    assert ("native", 1) == (model.engine.name, model.engine.threads)
     assert "onnx" == model.artefact.kind
     assert not model.artefact.quantised
 

@@ -22,7 +22,13 @@ struct GeometryError : Error {
 struct DegeneratePatchError : Error {
     using Error::Error;
 };
+struct FileError : Error {  // a file that cannot be opened or read
+    using Error::Error;
+};
 struct ModelError : Error {
+    using Error::Error;
+};
+struct SideNotServed : Error {  // a model asked for a side that it was not trained for
     using Error::Error;
 };
 struct Unsupported : Error {  // an instruction set or a feature that this machine lacks

@@ -12,8 +12,10 @@ bool cpu_runs_avx2() {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
+bool cpu_runs_avx512() { return cpu_runs_avx2() && __builtin_cpu_supports("avx512f"); }
 #else
 bool cpu_runs_avx2() { return false; }
+bool cpu_runs_avx512() { return false; }
 #endif
 
 #if defined(__aarch64__)

@@ -1,7 +1,9 @@
 // Chooses the table of kernels.
 //
 // What differs between instruction sets is one line of kIsas: slots are filled by the scalar file
-// and overridden by the line's own function. SPDX-License-Identifier: Apache-2.0
+// and overridden by the line's own function.
+//
+// SPDX-License-Identifier: Apache-2.0
 #include "kernels/dispatch.h"
 
 #include <cstdlib>
@@ -12,22 +14,48 @@
 namespace nigro::kernels {
 namespace {
 
-void override_nothing(Kernels&) {}
+void fill_all_scalar(Kernels& table) {
+    fill_scalar(table);
+    fill_conv_scalar(table);
+}
+
+#if defined(__x86_64__)
+void fill_all_avx2(Kernels& table) {
+    fill_all_scalar(table);
+    override_avx2(table);
+    override_conv_avx2(table);
+}
+
+// Preprocessing has nothing to gain from wider vectors.
+void fill_all_avx512(Kernels& table) {
+    fill_all_avx2(table);
+    override_conv_avx512(table);
+}
+#endif
+
+#if defined(__aarch64__)
+void fill_all_neon(Kernels& table) {
+    fill_all_scalar(table);
+    override_neon(table);
+    override_conv_neon(table);
+}
+#endif
 
 struct Isa {
     const char* name;
     bool (*runs_here)();
-    void (*override_slots)(Kernels&);
+    void (*fill)(Kernels&);
 };
 
 // In order of preference, the best last.
 constexpr Isa kIsas[] = {
-    {"scalar", cpu_runs_scalar, override_nothing},
+    {"scalar", cpu_runs_scalar, fill_all_scalar},
 #if defined(__x86_64__)
-    {"avx2", cpu_runs_avx2, override_avx2},
+    {"avx2", cpu_runs_avx2, fill_all_avx2},
+    {"avx512", cpu_runs_avx512, fill_all_avx512},
 #endif
 #if defined(__aarch64__)
-    {"neon", cpu_runs_neon, override_neon},
+    {"neon", cpu_runs_neon, fill_all_neon},
 #endif
 };
 
@@ -36,8 +64,7 @@ std::vector<Kernels> runnable() {
     for (const Isa& isa : kIsas) {
         if (!isa.runs_here()) continue;
         Kernels table{};
-        fill_scalar(table);
-        isa.override_slots(table);
+        isa.fill(table);
         table.name = isa.name;
         tables.push_back(table);
     }

@@ -1,8 +1,10 @@
 // Which table of kernels runs: chosen once, by name, and open to be forced.
 //
-// NIGROEDGE_ISA=scalar|avx2|neon forces one; without it the best that this CPU runs is taken. A
-// name that is unknown or cannot run here is an error, never a fallback. All functions are
-// thread-safe. SPDX-License-Identifier: Apache-2.0
+// NIGROEDGE_ISA=scalar|avx2|avx512|neon forces one; without it the best that this CPU runs is
+// taken. A name that is unknown or cannot run here is an error, never a fallback. All functions are
+// thread-safe.
+//
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <stdexcept>

@@ -54,6 +54,48 @@ struct Moments {
 // registers of AVX2 and NEON, while their additions hide each other's latency.
 constexpr std::size_t kLanes = 16;
 
+// ------------------------------------------------------------------------------------ convolution
+//
+// Channels lie innermost, in blocks of kChannelBlock: a map of C channels is an array
+// [C / 16][x][y][z][16], its channels padded with zeros. "A block" below is 16 floats. Strides
+// count floats. No pointer needs an alignment; 64 bytes are faster. The algorithm: docs/engine.md.
+
+constexpr std::size_t kChannelBlock = 16;
+
+// The tiles of outputs that Winograd kernels make: M outputs along an axis come from M + 2 inputs.
+enum Tile : int { kTile444, kTile442, kTile222, kTileKinds };
+struct TileShape {
+    std::size_t x, y, z;
+};
+constexpr TileShape kTileShapes[kTileKinds] = {{4, 4, 4}, {4, 4, 2}, {2, 2, 2}};
+
+// Where the tiles of one column go: blocks at values + x * x_stride + y * y_stride + z * 16 for
+// x < n_x, y < n_y, z < n_z (n_z counts the whole column); what a tile makes beyond is dropped.
+struct OutputColumn {
+    float* values;
+    std::size_t x_stride, y_stride;
+    std::size_t n_x, n_y, n_z;
+};
+
+// A column is a tile's footprint in x and y, repeated n_tiles times along z. A tile has
+// P = (x + 2)(y + 2)(z + 2) positions, counted with z fastest.
+struct WinogradKernels {
+    // Transform one block of channels of a column. 'planes[x]', x < tile x + 2, points at the first
+    // input of plane x; y advances by 'y_stride', z by 16. Position p of tile t goes to
+    // v + p * v_stride + t * 16.
+    void (*input)(const float* const* planes, std::size_t y_stride, std::size_t n_tiles, float* v,
+                  std::size_t v_stride);
+
+    // Transform the sums m + p * m_stride + t * 16 of one block of channels of a column back, add
+    // 'bias' (16 floats), replace by 'floor' what is below it, and write the outputs.
+    void (*output)(const float* m, std::size_t m_stride, std::size_t n_tiles, const float* bias,
+                   float floor, const OutputColumn& out);
+
+    // The same, then the maximum of each window of 2 x 2 x 2 outputs; 'out' counts windows.
+    void (*output_pool)(const float* m, std::size_t m_stride, std::size_t n_tiles,
+                        const float* bias, float floor, const OutputColumn& out);
+};
+
 struct Kernels {
     const char* name;  // the instruction set, as NIGROEDGE_ISA spells it
 
@@ -77,16 +119,50 @@ struct Kernels {
 
     // dst[i] = float32(fma(float64(x[i]), gain, offset)); dst may be x.
     void (*rescale)(const float* x, std::size_t n, double gain, double offset, float* dst);
+
+    WinogradKernels winograd[kTileKinds];
+
+    // For each position, the sum over i of v[t][i] * u[i][o] for tiles t and outputs o, in
+    // ascending order by FMA from zero. 'v' is [n_in / 16][n_tiles][16], 'u' is
+    // [n_out / 16][n_in][16], 'm' is [n_out / 16][n_tiles][16]; n_in and n_out are multiples of
+    // 16. The next position lies v_stride, n_in * n_out and m_stride further.
+    void (*winograd_product)(const float* v, std::size_t v_stride, const float* u, float* m,
+                             std::size_t m_stride, std::size_t n_positions, std::size_t n_tiles,
+                             std::size_t n_in, std::size_t n_out);
+
+    // A convolution of one channel makes 4 outputs along y from 6 inputs, by F(4, 3), and takes the
+    // taps along x and z as they are. first_input() transforms rows y … y + 5 of a plane, n_z
+    // values each: position p goes to v + p * v_stride.
+    void (*first_input)(const float* const* rows, std::size_t n_z, float* v, std::size_t v_stride);
+
+    // One block of one plane of n_y x n_z outputs: at least 'floor', bias plus the transform of the
+    // sums over the 9 taps along x and z, in C order by FMA from zero. Position p of the tile of
+    // rows 4 t … lies at v + (6 t + p) * v_stride, its first tap along z first; x advances by
+    // x_stride. 'w' is [6][9][16], 'out' is [n_y at out_y_stride][n_z][16].
+    void (*conv_first)(const float* v, std::size_t x_stride, std::size_t v_stride, std::size_t n_y,
+                       std::size_t n_z, const float* w, const float* bias, float floor, float* out,
+                       std::size_t out_y_stride);
+
+    // One block of outputs of a fully connected layer: out[s][o] = at least 'floor', the sum over
+    // even i plus the sum over odd i of x[s][i] w[i][o], each in ascending order by FMA from zero,
+    // plus bias[o]. 'w' is [n_in][16]; n_in is even.
+    void (*dense)(const float* x, std::size_t x_stride, std::size_t n_samples, const float* w,
+                  std::size_t n_in, const float* bias, float floor, float* out,
+                  std::size_t out_stride);
 };
 
 // Each fills or overrides slots of a table; `name` is dispatch.cpp's. A function exists only where
 // its instruction set can be compiled, and is called only where it can be run.
 void fill_scalar(Kernels& table);
+void fill_conv_scalar(Kernels& table);
 #if defined(__x86_64__)
 void override_avx2(Kernels& table);
+void override_conv_avx2(Kernels& table);
+void override_conv_avx512(Kernels& table);
 #endif
 #if defined(__aarch64__)
 void override_neon(Kernels& table);
+void override_conv_neon(Kernels& table);
 #endif
 
 }  // namespace nigro::kernels

@@ -76,6 +76,7 @@ class Entry:
 
 #: Every engine by name.
 ENGINES: Mapping[str, Entry] = {
+    "native": Entry("nigroedge.engine.native", "NativeEngine", ("onnx",)),
     "onnx": Entry("nigroedge.engine.onnx", "OnnxEngine", ("onnx", "onnx-qdq")),
     "openvino": Entry(
         "nigroedge.engine.openvino", "OpenvinoEngine", ("openvino", "onnx", "onnx-qdq")
@@ -83,7 +84,7 @@ ENGINES: Mapping[str, Entry] = {
 }
 
 #: The engine that each kind of model file runs on unless another is named.
-DEFAULT_ENGINE: Mapping[Kind, str] = {"onnx": "onnx", "onnx-qdq": "onnx", "openvino": "openvino"}
+DEFAULT_ENGINE: Mapping[Kind, str] = {"onnx": "native", "onnx-qdq": "onnx", "openvino": "openvino"}
 
 
 def open_engine(

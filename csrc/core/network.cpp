@@ -1,0 +1,176 @@
+// Plans and runs a network: see network.h.
+// SPDX-License-Identifier: Apache-2.0
+#include "core/network.h"
+
+#include <algorithm>
+#include <mutex>
+#include <vector>
+
+#include "core/arena.h"
+#include "core/dense.h"
+#include "core/error.h"
+#include "core/maps.h"
+#include "core/stages.h"
+#include "core/threads.h"
+
+namespace nigro {
+
+class Network::Plan {
+public:
+    Plan(const OnnxModel& model, std::size_t n_threads, const kernels::Kernels& kernels)
+        : graph_(read_graph(model)), kernels_(kernels), threads_(n_threads) {
+        stages_ = make_stages(graph_, n_threads, arena_, last_conv_);
+        plan_maps();
+        plan_denses();
+        plan_features();
+        arena_.allocate();
+        locate();
+        for (const auto& stage : stages_) stage->pack(arena_, threads_);
+        for (Dense& dense : denses_) dense.pack(arena_, threads_);
+    }
+
+    const Graph& graph() const { return graph_; }
+    std::size_t n_threads() const { return threads_.size(); }
+    const char* isa() const { return kernels_.name; }
+
+    void run(const float* patches, std::size_t n, float* outputs) {
+        const std::lock_guard<std::mutex> turn(mutex_);
+        for (std::size_t first = 0; first < n; first += kGroup) {
+            const Frame frame{kernels_, threads_, std::min(kGroup, n - first)};
+            load(frame, patches + first * patch_size());
+            for (std::size_t i = 0; i < stages_.size(); ++i)
+                stages_[i]->run(frame, maps_[i], maps_[i + 1]);
+            for (std::size_t i = 0; i < denses_.size(); ++i)
+                denses_[i].run(kernels_, threads_, rows_[i], rows_[i + 1], frame.n_samples);
+            for (std::size_t sample = 0; sample < frame.n_samples; ++sample)
+                outputs[first + sample] = rows_.back().values[sample * rows_.back().stride];
+        }
+    }
+
+    void features(const float* patches, std::size_t n, float* features) {
+        if (graph_.convs.empty())
+            throw BadArgument("expected a network with a convolution, got one without");
+        const std::lock_guard<std::mutex> turn(mutex_);
+        const std::size_t size = graph_.convs.back().n_out * graph_.convs.back().extent.count();
+        for (std::size_t first = 0; first < n; first += kGroup) {
+            const Frame frame{kernels_, threads_, std::min(kGroup, n - first)};
+            load(frame, patches + first * patch_size());
+            for (std::size_t i = 0; i < last_conv_; ++i)
+                stages_[i]->run(frame, maps_[i], maps_[i + 1]);
+            stages_[last_conv_]->run_unpooled(frame, maps_[last_conv_], feature_maps_);
+            for (std::size_t sample = 0; sample < frame.n_samples; ++sample)
+                unpack(sample, features + (first + sample) * size);
+        }
+    }
+
+private:
+    std::size_t patch_size() const { return graph_.n_channels * graph_.patch.count(); }
+
+    // maps_[i] is what stage i reads; the last one is flattened.
+    void plan_maps() {
+        std::size_t n_channels = graph_.n_channels;
+        Extent extent = graph_.patch;
+        std::size_t conv = 0;
+        for (std::size_t i = 0; i <= stages_.size(); ++i) {
+            const bool last = i == stages_.size();
+            maps_.emplace_back(n_channels, extent, last ? 0 : stages_[i]->input_border(),
+                               last ? extent : stages_[i]->input_stored(),
+                               i == 0 && reads_scalars());
+            maps_.back().reserve(arena_, kGroup);
+            if (last) break;
+            conv += stages_[i]->n_convs();
+            n_channels = conv == 0 ? n_channels : graph_.convs[conv - 1].n_out;
+            extent = stages_[i]->output_extent();
+        }
+    }
+
+    // The first convolution of one channel reads plain voxels instead of blocks of channels.
+    bool reads_scalars() const { return !graph_.convs.empty() && graph_.n_channels == 1; }
+
+    void plan_denses() {
+        std::size_t n_channels = graph_.n_features;
+        Extent extent = graph_.flattened;
+        for (const DenseSpec& spec : graph_.denses) {
+            denses_.emplace_back(spec, n_channels, extent, arena_);
+            row_places_.push_back(arena_.reserve(kGroup * denses_.back().n_stored()));
+            n_channels = spec.n_out;
+            extent = {1, 1, 1};
+        }
+    }
+
+    void plan_features() {
+        if (graph_.convs.empty()) return;
+        const ConvSpec& last = graph_.convs.back();
+        feature_maps_ = Maps(last.n_out, last.extent, 0, last.extent, false);
+        feature_maps_.reserve(arena_, kGroup);
+    }
+
+    void locate() {
+        for (Maps& maps : maps_) maps.locate(arena_);
+        if (!graph_.convs.empty()) feature_maps_.locate(arena_);
+        rows_.push_back({maps_.back().stored(0, 0, 0, 0), maps_.back().sample_stride()});
+        for (std::size_t i = 0; i < denses_.size(); ++i)
+            rows_.push_back({arena_.at(row_places_[i]), denses_[i].n_stored()});
+    }
+
+    void load(const Frame& frame, const float* patches) {
+        const Maps& input = maps_.front();
+        const Extent& extent = graph_.patch;
+        for (std::size_t sample = 0; sample < frame.n_samples; ++sample)
+            for (std::size_t channel = 0; channel < graph_.n_channels; ++channel)
+                for (std::size_t x = 0; x < extent.x; ++x)
+                    for (std::size_t y = 0; y < extent.y; ++y, patches += extent.z)
+                        input.fill(sample, channel, x, y, patches);
+    }
+
+    void unpack(std::size_t sample, float* features) const {
+        const Extent& extent = feature_maps_.extent();
+        for (std::size_t channel = 0; channel < feature_maps_.n_channels(); ++channel)
+            for (std::size_t x = 0; x < extent.x; ++x)
+                for (std::size_t y = 0; y < extent.y; ++y) {
+                    const float* row = feature_maps_.voxel(sample, channel / kBlock, x, y);
+                    for (std::size_t z = 0; z < extent.z; ++z)
+                        *features++ = row[z * kBlock + channel % kBlock];
+                }
+    }
+
+    Graph graph_;
+    const kernels::Kernels& kernels_;
+    ThreadPool threads_;
+    std::mutex mutex_;
+    Arena arena_;
+    std::size_t last_conv_ = 0;
+    std::vector<std::unique_ptr<Stage>> stages_;
+    std::vector<Maps> maps_;
+    Maps feature_maps_;
+    std::vector<Dense> denses_;
+    std::vector<std::size_t> row_places_;
+    std::vector<Rows> rows_;
+};
+
+Network::Network(const OnnxModel& model, std::size_t n_threads, const kernels::Kernels& kernels)
+    : plan_(std::make_unique<Plan>(model, n_threads, kernels)) {}
+
+Network::~Network() = default;
+
+std::size_t Network::n_channels() const { return plan_->graph().n_channels; }
+const Extent& Network::patch() const { return plan_->graph().patch; }
+std::size_t Network::n_threads() const { return plan_->n_threads(); }
+const char* Network::isa() const { return plan_->isa(); }
+
+std::size_t Network::n_features() const {
+    return plan_->graph().convs.empty() ? 0 : plan_->graph().convs.back().n_out;
+}
+const Extent& Network::feature_extent() const {
+    return plan_->graph().convs.empty() ? plan_->graph().patch : plan_->graph().convs.back().extent;
+}
+
+void Network::run(const float* patches, std::size_t n, float* outputs) {
+    plan_->run(patches, n, outputs);
+}
+
+void Network::features(const float* patches, std::size_t n, float* features) {
+    plan_->features(patches, n, features);
+}
+
+}  // namespace nigro

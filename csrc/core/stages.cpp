@@ -1,0 +1,281 @@
+// The stages: a convolution, two at once, a convolution of one channel, a max-pool. See stages.h.
+// SPDX-License-Identifier: Apache-2.0
+#include "core/stages.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "core/first_conv.h"
+
+namespace nigro {
+namespace {
+
+using kernels::Kernels;
+
+// ------------------------------------------------------------------------------------- Winograd
+
+class MapPlanes final : public PlaneSource {
+public:
+    explicit MapPlanes(const Maps& maps) : maps_(maps) {}
+    void planes(std::size_t sample, std::size_t block, std::size_t x, std::size_t y,
+                std::size_t n_planes, const float** planes) const override {
+        for (std::size_t i = 0; i < n_planes; ++i)
+            planes[i] = maps_.stored(sample, block, x + i, y);
+    }
+    std::size_t y_stride() const override { return maps_.y_stride(); }
+
+private:
+    const Maps& maps_;
+};
+
+// The scratch of all threads for one convolution.
+class ScratchPlan {
+public:
+    ScratchPlan(const WinogradConv& conv, std::size_t n_threads, Arena& arena) {
+        for (std::size_t i = 0; i < n_threads; ++i)
+            places_.push_back({arena.reserve(conv.v_size()), arena.reserve(conv.m_size())});
+    }
+    void locate(const Arena& arena) {
+        for (const Place& place : places_) all_.push_back({arena.at(place.v), arena.at(place.m)});
+    }
+    const Scratch& of(std::size_t thread) const { return all_[thread]; }
+
+private:
+    struct Place {
+        std::size_t v, m;
+    };
+    std::vector<Place> places_;
+    std::vector<Scratch> all_;
+};
+
+class ConvStage final : public Stage {
+public:
+    ConvStage(const ConvSpec& spec, std::size_t n_threads, Arena& arena)
+        : conv_(spec, spec.n_pools > 0, arena), scratch_(conv_, n_threads, arena) {}
+
+    void pack(const Arena& arena, ThreadPool& threads) override {
+        conv_.pack(arena, threads);
+        scratch_.locate(arena);
+    }
+    void run(const Frame& frame, const Maps& in, const Maps& out) override {
+        run_columns(frame, in, conv_.pools(), out);
+    }
+    void run_unpooled(const Frame& frame, const Maps& in, const Maps& out) override {
+        run_columns(frame, in, false, out);
+    }
+    Extent output_extent() const override { return conv_.output_extent(conv_.pools()); }
+    std::size_t n_convs() const override { return 1; }
+    std::size_t input_border() const override { return 1; }
+    Extent input_stored() const override { return conv_.input_stored(); }
+
+private:
+    void run_columns(const Frame& frame, const Maps& in, bool pooled, const Maps& out) {
+        const MapPlanes source(in);
+        const std::size_t n_columns =
+            frame.n_samples * conv_.columns_x(pooled) * conv_.columns_y(pooled);
+        frame.threads.run([&](std::size_t index) {
+            const Share mine = share(n_columns, index, frame.threads.size());
+            conv_.run(frame.kernels, source, mine.first, mine.last, scratch_.of(index), pooled,
+                      out);
+        });
+    }
+
+    WinogradConv conv_;
+    ScratchPlan scratch_;
+};
+
+// --------------------------------------------------------------------------------- one channel
+
+class FirstStage final : public Stage {
+public:
+    FirstStage(const ConvSpec& spec, Arena& arena) : first_(spec, arena) {}
+
+    void pack(const Arena& arena, ThreadPool&) override { first_.pack(arena); }
+    void run(const Frame& frame, const Maps& in, const Maps& out) override {
+        first_.transform(frame.kernels, frame.threads, in, frame.n_samples);
+        const std::size_t n_x = first_.spec().extent.x;
+        frame.threads.run([&](std::size_t index) {
+            const Share mine = share(frame.n_samples * n_x, index, frame.threads.size());
+            for (std::size_t plane = mine.first; plane < mine.last; ++plane)
+                for (std::size_t block = 0; block < first_.n_blocks(); ++block)
+                    first_.run(frame.kernels, plane / n_x, plane % n_x, block,
+                               out.voxel(plane / n_x, block, plane % n_x, 0), out.y_stride());
+        });
+    }
+    void run_unpooled(const Frame& frame, const Maps& in, const Maps& out) override {
+        run(frame, in, out);
+    }
+    Extent output_extent() const override { return first_.spec().extent; }
+    std::size_t n_convs() const override { return 1; }
+    std::size_t input_border() const override { return 1; }
+    Extent input_stored() const override { return first_.input_stored(); }
+
+private:
+    FirstConv first_;
+};
+
+// The planes of a first convolution that the tiles of one row along x need, made when they are.
+// Stored plane q is kept in slot q modulo the number of slots.
+class RingPlanes final : public PlaneSource {
+public:
+    RingPlanes(const FirstConv& first, Extent stored, std::size_t n_slots)
+        : first_(first), stored_(stored), n_slots_(n_slots) {}
+
+    void reserve(Arena& arena) { place_ = arena.reserve((n_slots_ + 1) * plane_size()); }
+    void locate(const Arena& arena) { slots_ = arena.at(place_); }
+    void restart() { sample_ = std::numeric_limits<std::size_t>::max(); }
+
+    // Makes the stored planes [x, x + n_slots) of a sample; rows of a sample come in ascending
+    // order.
+    void prepare(const Kernels& kernels, std::size_t sample, std::size_t x) {
+        if (sample != sample_) next_ = 0;
+        sample_ = sample;
+        for (next_ = std::max(next_, x); next_ < x + n_slots_; ++next_)
+            if (holds(next_))
+                for (std::size_t block = 0; block < first_.n_blocks(); ++block)
+                    first_.run(kernels, sample, next_ - 1, block,
+                               row(next_ % n_slots_, block, 1) + kBlock, y_stride());
+    }
+
+    void planes(std::size_t, std::size_t block, std::size_t x, std::size_t y, std::size_t n_planes,
+                const float** planes) const override {
+        for (std::size_t i = 0; i < n_planes; ++i)
+            planes[i] = row(holds(x + i) ? (x + i) % n_slots_ : n_slots_, block, y);
+    }
+    std::size_t y_stride() const override { return stored_.z * kBlock; }
+
+private:
+    // Stored planes beyond the map are the last slot, which stays zero.
+    bool holds(std::size_t stored_x) const {
+        return stored_x >= 1 && stored_x <= first_.spec().extent.x;
+    }
+    std::size_t plane_size() const { return first_.n_blocks() * stored_.y * y_stride(); }
+    float* row(std::size_t slot, std::size_t block, std::size_t y) const {
+        return slots_ + slot * plane_size() + (block * stored_.y + y) * y_stride();
+    }
+
+    const FirstConv& first_;
+    Extent stored_;
+    std::size_t n_slots_;
+    std::size_t place_ = 0;
+    float* slots_ = nullptr;
+    std::size_t sample_ = 0, next_ = 0;
+};
+
+class FusedStage final : public Stage {
+public:
+    FusedStage(const ConvSpec& first, const ConvSpec& second, std::size_t n_threads, Arena& arena)
+        : first_(first, arena),
+          conv_(second, second.n_pools > 0, arena),
+          scratch_(conv_, n_threads, arena),
+          rings_(n_threads, RingPlanes(first_, conv_.input_stored(), conv_.tile().x + 2)) {
+        for (RingPlanes& ring : rings_) ring.reserve(arena);
+    }
+
+    void pack(const Arena& arena, ThreadPool& threads) override {
+        first_.pack(arena);
+        conv_.pack(arena, threads);
+        scratch_.locate(arena);
+        for (RingPlanes& ring : rings_) ring.locate(arena);
+    }
+    void run(const Frame& frame, const Maps& in, const Maps& out) override {
+        run_rows(frame, in, conv_.pools(), out);
+    }
+    void run_unpooled(const Frame& frame, const Maps& in, const Maps& out) override {
+        run_rows(frame, in, false, out);
+    }
+    Extent output_extent() const override { return conv_.output_extent(conv_.pools()); }
+    std::size_t n_convs() const override { return 2; }
+    std::size_t input_border() const override { return 1; }
+    Extent input_stored() const override { return first_.input_stored(); }
+
+private:
+    void run_rows(const Frame& frame, const Maps& in, bool pooled, const Maps& out) {
+        first_.transform(frame.kernels, frame.threads, in, frame.n_samples);
+        const std::size_t n_x = conv_.columns_x(pooled), n_y = conv_.columns_y(pooled);
+        frame.threads.run([&](std::size_t index) {
+            RingPlanes& ring = rings_[index];
+            ring.restart();
+            const Share mine = share(frame.n_samples * n_x, index, frame.threads.size());
+            for (std::size_t row = mine.first; row < mine.last; ++row) {
+                ring.prepare(frame.kernels, row / n_x, row % n_x * conv_.tile().x);
+                conv_.run(frame.kernels, ring, row * n_y, (row + 1) * n_y, scratch_.of(index),
+                          pooled, out);
+            }
+        });
+    }
+
+    FirstConv first_;
+    WinogradConv conv_;
+    ScratchPlan scratch_;
+    std::vector<RingPlanes> rings_;
+};
+
+// ------------------------------------------------------------------------------------ max-pool
+
+// A max-pool that follows another, or a convolution of one channel: too rare to be fused.
+class PoolStage final : public Stage {
+public:
+    explicit PoolStage(Extent input) : input_(input) {}
+
+    void pack(const Arena&, ThreadPool&) override {}
+    void run(const Frame& frame, const Maps& in, const Maps& out) override {
+        for (std::size_t sample = 0; sample < frame.n_samples; ++sample)
+            for (std::size_t block = 0; block < in.n_blocks(); ++block)
+                for (std::size_t x = 0; x < out.extent().x; ++x)
+                    for (std::size_t y = 0; y < out.extent().y; ++y)
+                        pool_row(in, out, sample, block, x, y);
+    }
+    void run_unpooled(const Frame& frame, const Maps& in, const Maps& out) override {
+        run(frame, in, out);
+    }
+    Extent output_extent() const override { return {input_.x / 2, input_.y / 2, input_.z / 2}; }
+    std::size_t n_convs() const override { return 0; }
+    std::size_t input_border() const override { return 0; }
+    Extent input_stored() const override { return input_; }
+
+private:
+    static void pool_row(const Maps& in, const Maps& out, std::size_t sample, std::size_t block,
+                         std::size_t x, std::size_t y) {
+        float* target = out.voxel(sample, block, x, y);
+        for (std::size_t z = 0; z < out.extent().z; ++z)
+            for (std::size_t lane = 0; lane < kBlock; ++lane) {
+                float best = -std::numeric_limits<float>::infinity();
+                for (std::size_t i = 0; i < 8; ++i) {
+                    const float* source = in.voxel(sample, block, 2 * x + i / 4, 2 * y + i / 2 % 2);
+                    best = std::max(best, source[(2 * z + i % 2) * kBlock + lane]);
+                }
+                target[z * kBlock + lane] = best;
+            }
+    }
+
+    Extent input_;
+};
+
+}  // namespace
+
+std::vector<std::unique_ptr<Stage>> make_stages(const Graph& graph, std::size_t n_threads,
+                                                Arena& arena, std::size_t& last_conv) {
+    std::vector<std::unique_ptr<Stage>> stages;
+    last_conv = 0;
+    for (std::size_t i = 0; i < graph.convs.size(); ++i) {
+        const ConvSpec* spec = &graph.convs[i];
+        const bool direct = i == 0 && spec->n_in == 1;
+        const bool fused = direct && spec->n_pools == 0 && graph.convs.size() > 1;
+        if (fused) {
+            const ConvSpec& first = *spec;
+            spec = &graph.convs[++i];
+            stages.push_back(std::make_unique<FusedStage>(first, *spec, n_threads, arena));
+        } else if (direct) {
+            stages.push_back(std::make_unique<FirstStage>(*spec, arena));
+        } else {
+            stages.push_back(std::make_unique<ConvStage>(*spec, n_threads, arena));
+        }
+        last_conv = stages.size() - 1;
+        for (std::size_t pools = direct && !fused ? 0 : 1; pools < spec->n_pools; ++pools)
+            stages.push_back(std::make_unique<PoolStage>(stages.back()->output_extent()));
+    }
+    return stages;
+}
+
+}  // namespace nigro

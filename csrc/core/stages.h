@@ -1,0 +1,52 @@
+// The stages of a network in front of its fully connected layers: each turns maps into maps.
+//
+// A stage plans its buffers when it is made, packs its weights once, and runs a group of samples
+// with all threads. A convolution of one channel has few inputs to transform and is computed
+// directly; if a convolution reads its outputs, both are one stage, which hands over planes while
+// they are in cache.
+//
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "core/arena.h"
+#include "core/graph.h"
+#include "core/maps.h"
+#include "core/threads.h"
+#include "core/winograd.h"
+#include "kernels/kernels.h"
+
+namespace nigro {
+
+// What a stage runs with.
+struct Frame {
+    const kernels::Kernels& kernels;
+    ThreadPool& threads;
+    std::size_t n_samples;  // up to kGroup
+};
+
+class Stage {
+public:
+    virtual ~Stage() = default;
+    virtual void pack(const Arena& arena, ThreadPool& threads) = 0;
+    virtual void run(const Frame& frame, const Maps& in, const Maps& out) = 0;
+
+    // Only for the last convolution: the same without its max-pool.
+    virtual void run_unpooled(const Frame& frame, const Maps& in, const Maps& out) = 0;
+
+    virtual std::size_t n_convs() const = 0;
+    virtual Extent output_extent() const = 0;
+    // The border and the extent in memory that the stage expects of its input.
+    virtual std::size_t input_border() const = 0;
+    virtual Extent input_stored() const = 0;
+};
+
+// Makes the stages of 'graph' and reserves what they keep for 'n_threads' threads. 'last_conv'
+// receives the place of the stage that holds the last convolution, or the number of stages.
+std::vector<std::unique_ptr<Stage>> make_stages(const Graph& graph, std::size_t n_threads,
+                                                Arena& arena, std::size_t& last_conv);
+
+}  // namespace nigro

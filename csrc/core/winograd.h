@@ -1,0 +1,85 @@
+// One 3 x 3 x 3 convolution by Winograd's minimal filtering, with bias, ReLU and max-pool fused.
+//
+// Tiles of outputs (such as 4 x 4 x 4) are made from overlapping tiles of inputs: transform the
+// inputs, multiply position by position with transformed weights, transform back. The tile is
+// chosen by the shape of the layer alone. A block of columns of tiles passes through the three
+// stages while its values are in cache. The algorithm, its costs and its errors: docs/engine.md.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+
+#include "core/arena.h"
+#include "core/graph.h"
+#include "core/maps.h"
+#include "core/threads.h"
+#include "kernels/kernels.h"
+
+namespace nigro {
+
+// Memory of one thread for one layer's block.
+struct Scratch {
+    float* v;
+    float* m;
+};
+
+// Where a column finds the planes of its inputs: x + 2 pointers for each block of channels.
+class PlaneSource {
+public:
+    virtual ~PlaneSource() = default;
+    // Makes 'planes' point at the rows (stored coordinates) that tile (tile_x, tile_y) begins with.
+    virtual void planes(std::size_t sample, std::size_t block, std::size_t x, std::size_t y,
+                        std::size_t n_planes, const float** planes) const = 0;
+    virtual std::size_t y_stride() const = 0;
+};
+
+class WinogradConv {
+public:
+    // Plans the layer and reserves its weights. 'pool' fuses one max-pool of 2 x 2 x 2.
+    WinogradConv(const ConvSpec& spec, bool pool, Arena& arena);
+
+    // Transforms and packs the weights into the arena, the blocks of outputs shared among
+    // 'threads'.
+    void pack(const Arena& arena, ThreadPool& threads);
+
+    kernels::TileShape tile() const { return kernels::kTileShapes[tile_]; }
+    std::size_t n_positions() const;
+    bool pools() const { return pool_; }
+
+    // The extent in memory of inputs that tiles may read without a check.
+    Extent input_stored() const;
+    Extent output_extent(bool pooled) const;
+
+    // Floats of scratch that one thread needs.
+    std::size_t v_size() const;
+    std::size_t m_size() const;
+
+    // Columns of tiles in one sample: along x, along y; and tiles in one column.
+    std::size_t columns_x(bool pooled) const;
+    std::size_t columns_y(bool pooled) const;
+    std::size_t tiles_z(bool pooled) const;
+
+    // Runs columns [first, last), counted with y fastest, then x, then the sample.
+    void run(const kernels::Kernels& kernels, const PlaneSource& source, std::size_t first,
+             std::size_t last, const Scratch& scratch, bool pooled, const Maps& out) const;
+
+private:
+    Extent needed(bool pooled) const;
+    std::size_t block_columns(bool pooled) const;
+    std::size_t v_stride(std::size_t n_tiles) const;
+    std::size_t m_stride(std::size_t n_tiles) const;
+    struct Block;
+    void transform_inputs(const kernels::Kernels&, const PlaneSource&, const Block&) const;
+    void multiply(const kernels::Kernels&, const Block&) const;
+    void transform_outputs(const kernels::Kernels&, const Block&, const Maps& out) const;
+    void pack_block(std::size_t block) const;
+
+    ConvSpec spec_;
+    bool pool_;
+    kernels::Tile tile_;
+    std::size_t weights_place_, bias_place_;
+    float* weights_ = nullptr;
+    float* bias_ = nullptr;
+};
+
+}  // namespace nigro

@@ -1,0 +1,690 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C library: what it exports, how it is found, and that it gives Python's bits."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from ctypes import POINTER, byref, c_char, c_double, c_float, c_int32, c_int64, c_size_t, c_void_p
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import nigroedge
+from examples.predict_ctypes import SIDES, TYPES, load_library, volume_of
+from nigroedge.errors import ModelError, NigroedgeError
+from nigroedge.grid import PatchGrid
+from nigroedge.io import load_volume
+from nigroedge.model import ModelSpec, load_model, selftest_patch
+from nigroedge.volume import Volume
+from tests.conftest import ROOT
+from tests.onnx_files import Net, float_model, oracle, random_net, set_metadata, spec_of
+
+STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+OK, BAD_ARGUMENT, BAD_MODEL, SIDE_NOT_SERVED = 0, 1, 3, 7
+
+
+class NigroModelInfo(ctypes.Structure):
+    """struct nigro_model_info of nigroedge.h."""
+
+    _fields_ = (
+        ("sizeof_info", c_size_t),
+        ("patch_shape", c_int64 * 3),
+        ("spacing_mm", c_double * 3),
+        ("axes", c_char * 4),
+        ("sides", c_int32),
+        ("mirrored", c_int32),
+        ("num_threads", c_int32),
+        ("normalize", ctypes.c_char_p),
+        ("isa", ctypes.c_char_p),
+        ("card", ctypes.c_char_p),
+    )
+
+
+def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> str:
+    """Run a program that must succeed, and give what it printed."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=os.environ | environment,
+    )
+    assert 0 == done.returncode, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+class CModel:
+    """A model opened through the C library."""
+
+    def __init__(self, library: ctypes.CDLL, content: bytes) -> None:
+        self.library = library
+        self.pointer = c_void_p()
+        status = library.nigro_model_open_memory(content, len(content), None, byref(self.pointer))
+        if status != OK:
+            raise NigroedgeError(status, library.nigro_last_error().decode())
+
+    def predict(self, image: Volume, **centres_mm) -> tuple[list[float], list[float]]:
+        n = len(centres_mm)
+        sbr, coverage = (c_float * n)(), (c_double * n)()
+        status = self.library.nigro_predict(
+            self.pointer,
+            byref(volume_of(image)),
+            n,
+            (c_int32 * n)(*(SIDES[side] for side in centres_mm)),
+            (c_double * (3 * n))(*np.ravel(list(centres_mm.values()))),
+            sbr,
+            coverage,
+        )
+        if status != OK:
+            raise NigroedgeError(status, self.library.nigro_last_error().decode())
+        return list(sbr), list(coverage)
+
+    def info(self) -> NigroModelInfo:
+        info = NigroModelInfo(ctypes.sizeof(NigroModelInfo))
+        assert OK == self.library.nigro_get_model_info(self.pointer, byref(info))
+        return info
+
+    def close(self) -> None:
+        self.library.nigro_model_free(self.pointer)
+
+
+@pytest.fixture(scope="module")
+def library() -> ctypes.CDLL:
+    return opened(nigroedge.get_library())
+
+
+def opened(path: str | Path) -> ctypes.CDLL:
+    """Open a library (with dlopen) and declare what the example leaves out."""
+    library = load_library(str(path))
+    library.nigro_model_open_memory.argtypes = (
+        *(ctypes.c_char_p, c_size_t, c_void_p, POINTER(c_void_p)),
+    )
+    library.nigro_get_model_info.argtypes = (c_void_p, POINTER(NigroModelInfo))
+    library.nigro_version.restype = ctypes.c_char_p
+    return library
+
+
+@pytest.fixture(scope="module")
+def net() -> Net:
+    return random_net(seed=5)
+
+
+@pytest.fixture(scope="module")
+def model_path(net, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("capi") / "tiny.onnx"
+    path.write_bytes(float_model(net).SerializeToString())
+    return path
+
+
+@pytest.fixture(scope="module")
+def c_model(library, model_path):
+    model = CModel(library, model_path.read_bytes())
+    yield model
+    model.close()
+
+
+def scan(seed=0, dtype="<i2", shape=(24, 22, 16)) -> Volume:
+    """Draw a volume whose voxel (i, j, k) lies at (i/2, j/2, k) − (6, 5, 8) mm."""
+    voxels = np.random.default_rng(seed).integers(1, 100, shape).astype(dtype)
+    affine = np.diag([0.5, 0.5, 1, 1])
+    affine[:3, 3] = -6, -5, -8
+    return Volume(voxels, affine)
+
+
+# --------------------------------------------------------------------------------- the same answer
+
+
+def test_the_c_library_gives_the_results_of_python_bit_for_bit(c_model, model_path):
+    expected = load_model(model_path, engine="native", threads=1).predict(
+        scan(), left=(-1, 0, 0), right=(1.3, 0.4, 0.6)
+    )
+
+    sbr, coverage = c_model.predict(scan(), left=(-1, 0, 0), right=(1.3, 0.4, 0.6))
+
+    assert [expected.left.sbr, expected.right.sbr] == sbr
+    assert [expected.left.coverage, expected.right.coverage] == coverage
+
+
+@given(
+    dtype=st.sampled_from([order + name for order in "<>" for name in TYPES]),
+    order=st.permutations(range(3)),
+    reversed_axes=st.tuples(*[st.booleans()] * 3),
+    slope=st.sampled_from([1.0, 0.25, 3.5]),
+    intercept=st.sampled_from([0.0, 7.0]),
+    side=st.sampled_from(["left", "right"]),
+    seed=st.integers(0, 100),
+)
+def test_any_storage_gives_the_results_of_python(
+    c_model, model_path, dtype, order, reversed_axes, slope, intercept, side, seed
+):
+    image = scan(seed)
+    voxels = image.voxels.astype(dtype).transpose(order)
+    affine = image.affine[:, [*order, 3]]
+    for axis in np.flatnonzero(reversed_axes):
+        affine[:, 3] += affine[:, axis] * (voxels.shape[axis] - 1)
+        affine[:, axis] *= -1
+        voxels = np.flip(voxels, axis)
+    stored = Volume(voxels, affine, slope, intercept)
+    centre = {side: (0.1, -0.2, 0.3)}
+    expected = load_model(model_path, engine="native", threads=1).predict(stored, **centre)
+
+    sbr, coverage = c_model.predict(stored, **centre)
+
+    assert getattr(expected, side).sbr == sbr[0]
+    assert getattr(expected, side).coverage == coverage[0]
+
+
+@given(
+    shape=st.tuples(*[st.integers(4, 11)] * 3),
+    channels=st.lists(st.integers(1, 20), min_size=1, max_size=2),
+    normalize=st.sampled_from(["mean", "zscore"]),
+    axes=st.sampled_from(["ALI", "RAS", "SPL"]),
+    seed=st.integers(0, 100),
+)
+def test_any_network_gives_the_results_of_python(
+    library, tmp_path_factory, shape, channels, normalize, axes, seed
+):
+    net = random_net(seed, shape, tuple(channels))
+    grid = PatchGrid(shape, (0.4, 0.5, 0.7), axes)
+    native = _with_selftest(net, replace(spec_of(net), grid=grid, normalize=normalize))
+    content = float_model(net, native.to_metadata()).SerializeToString()
+    path = tmp_path_factory.mktemp("net") / "net.onnx"
+    path.write_bytes(content)
+    points = {"left": (-0.5, 0.2, 0.1), "right": (0.6, 0.1, -0.3)}
+    image = scan(seed, "<f4", (40, 40, 30))
+    expected = load_model(path, threads=1).predict(image, **points)
+    model = CModel(library, content)
+
+    sbr, _ = model.predict(image, **points)
+    model.close()
+
+    assert [expected.left.sbr, expected.right.sbr] == sbr
+
+
+def _with_selftest(net: Net, spec: ModelSpec) -> ModelSpec:
+    """Set the self-test to what the network gives: its spec may ask for other patches."""
+    patch = selftest_patch(spec.grid.shape, spec.normalize)
+    return replace(spec, selftest_sbr=float(oracle(net, patch[np.newaxis])[0]))
+
+
+def test_real_data_gives_the_results_of_python(library, shared_data, tmp_path):
+    """The ctypes face on a large oblique grid, with a network of the reference's shape."""
+    net = random_net(3, (50, 50, 20), (4, 4, 4))
+    content = float_model(net).SerializeToString()
+    (tmp_path / "net.onnx").write_bytes(content)
+    image = load_volume(next(shared_data.glob("cit168/*.nii*")))
+    centre = (image.affine @ [*(n / 2 for n in image.voxels.shape), 1])[:3]
+    expected = load_model(tmp_path / "net.onnx", threads=1).predict(image, left=centre)
+    model = CModel(library, content)
+
+    sbr, _ = model.predict(image, left=centre)
+    model.close()
+
+    assert [expected.left.sbr] == sbr
+
+
+# ---------------------------------------------------------------------------------------- refusals
+
+
+def test_a_side_that_the_model_does_not_serve_is_refused(library, net):
+    metadata = replace(spec_of(net), side="left").to_metadata()
+    model = CModel(library, float_model(net, metadata).SerializeToString())
+
+    with pytest.raises(NigroedgeError) as caught:
+        model.predict(scan(), right=(0, 0, 0))
+    sbr, _ = model.predict(scan(), left=(0, 0, 0))
+    model.close()
+
+    assert SIDE_NOT_SERVED == caught.value.args[0]
+    assert np.isfinite(sbr).all()
+
+
+def _accepts(library: ctypes.CDLL, content: bytes) -> NigroModelInfo | None:
+    try:
+        model = CModel(library, content)
+    except NigroedgeError as refused:
+        status, text = refused.args
+    else:
+        info = model.info()
+        model.close()
+        return info
+    assert BAD_MODEL == status, text
+    return None
+
+
+def _compare_with_python(library: ctypes.CDLL, net: Net, metadata: dict[str, str]) -> bool:
+    """Check that C and Python agree on a model file; give whether they took it."""
+    content = float_model(net, metadata).SerializeToString()
+    info = _accepts(library, content)
+    try:
+        spec = ModelSpec.from_metadata(metadata)
+    except ModelError:
+        assert info is None, f"C takes what Python refuses: {metadata}"
+        return False
+    if spec.grid.shape != net.shape or abs(spec.selftest_sbr - spec_of(net).selftest_sbr) > 5e-5:
+        return False  # another rule than those of the metadata
+    if spec.normalize != "mean":
+        return False
+    assert info is not None, f"C refuses what Python takes: {metadata}"
+    assert list(spec.grid.shape) == list(info.patch_shape)
+    assert list(spec.grid.spacing_mm) == list(info.spacing_mm)
+    assert spec.grid.axes == info.axes.decode()
+    assert {"left": 1, "right": 2, "both": 3}[spec.side] == info.sides
+    assert {"none": 0, "left": 1, "right": 2}[spec.mirror] == info.mirrored
+    return True
+
+
+#: Values for each key, most of them nearly right.
+HOSTILE = {
+    "format": ["1", "2", "", "1 ", "01", "١"],
+    "patch_shape": [
+        *("7 6 4", "07 6 4", "7 6 4 ", " 7 6 4", "7  6 4", "7 6", "7 6 4 1", "7,6,4", "+7 6 4"),
+        *("-7 6 4", "7.0 6 4", "7e0 6 4", "7_0 6 4", "0 6 4", "99999 99999 99999", "100000 1 1"),
+        *("4096 4096 1", "4096 4097 1", "18446744073709551617 6 4", "７ 6 4", "7\t6 4", "7 6 4\n"),
+        *("", "a b c", "7 6 4" + " " * 300),
+    ],
+    "spacing_mm": [
+        *("0.5 0.5 1", "0.50 0.5 1.0", "0.01 100 1", "0.009 1 1", "100.0001 1 1", "0 1 1"),
+        *("-0.5 0.5 1", ".5 0.5 1", "0.5 0.5 1.", "5e-1 0.5 1", "0x1 1 1", "nan 1 1", "inf 1 1"),
+        *("0,5 0,5 1", "00.5 1 1", "0.5 0.5", "0.5  0.5 1", "0.123456789012345678901 1 1"),
+        *("0.12345678901234567890 1 1", "1000000 1 1", "1_0 1 1", "", "0.3 0.1 0.7"),
+    ],
+    "axes": [
+        "ALI",
+        "RAS",
+        "LPS",
+        "ali",
+        "ALA",
+        "AL",
+        "ALIS",
+        "A L I",
+        "XYZ",
+        "",
+        "ALL",
+        "AL\u0130",
+    ],
+    "normalize": ["mean", "zscore", "Mean", "", "mean ", "none"],
+    "side": ["both", "left", "right", "BOTH", "", "none", "left "],
+    "mirror": ["none", "left", "right", "both", "", "None"],
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, value) for key, values in HOSTILE.items() for value in values]
+)
+def test_metadata_are_read_by_the_rules_of_python(library, net, key, value):
+    metadata = spec_of(net).to_metadata() | {f"nigroedge.{key}": value}
+
+    _compare_with_python(library, net, metadata)
+
+
+def _selftests() -> list[str]:
+    bits, decimal = spec_of(random_net(seed=5)).to_metadata()["nigroedge.selftest_sbr"].split()
+    return [
+        *(f"{bits} {decimal}", f"{bits.upper()} {decimal}", f"{bits}  {decimal}", f"{bits}"),
+        *(f"{bits[2:]} {decimal}", f"0x0{bits[3:]} {decimal}", f"{bits} {decimal}0"),
+        *(f"{bits} {decimal}1", f"{bits} +{decimal}", f"{bits} {decimal}e0", f"{bits} {decimal}E0"),
+        *(
+            f"{bits} {decimal}e",
+            f"{bits} {decimal}e000",
+            f"{bits} 0{decimal}",
+            f" {bits} {decimal}",
+        ),
+        *("0x7f800000 1e99", "0x7fc00000 nan", "0x7f800000 inf", "0x7f7fffff 3.4028235e38"),
+        *("0x80000000 0", "0x00000000 -0", "0x00000001 1e-45", "0x0000000g 0", "0x 0", ""),
+    ]
+
+
+@pytest.mark.parametrize("value", _selftests())
+def test_the_selftest_is_read_by_the_rules_of_python(library, net, value):
+    metadata = spec_of(net).to_metadata() | {"nigroedge.selftest_sbr": value}
+
+    with np.errstate(over="ignore"):
+        _compare_with_python(library, net, metadata)
+
+
+@given(
+    key=st.sampled_from(sorted(HOSTILE)),
+    at=st.integers(0, 20),
+    text=st.text(st.sampled_from("0123456789.eE-+ x_ALIRSPmeanbothlfrg\u00e9"), max_size=2),
+    cut=st.integers(0, 2),
+)
+def test_spoiled_metadata_are_read_by_the_rules_of_python(library, net, key, at, text, cut):
+    metadata = spec_of(net).to_metadata()
+    value = metadata[f"nigroedge.{key}"]
+    metadata[f"nigroedge.{key}"] = value[:at] + text + value[at + cut :]
+
+    _compare_with_python(library, net, metadata)
+
+
+def test_good_metadata_are_taken(library, net):
+    assert _compare_with_python(library, net, spec_of(net).to_metadata())
+
+
+@pytest.mark.parametrize("key", [*HOSTILE, "selftest_sbr", "card"])
+def test_a_missing_key_is_refused(library, net, key):
+    metadata = spec_of(net).to_metadata()
+    del metadata[f"nigroedge.{key}"]
+
+    assert not _compare_with_python(library, net, metadata)
+
+
+def test_an_unknown_key_is_refused_and_others_are_not_our_affair(library, net):
+    metadata = spec_of(net).to_metadata()
+
+    assert not _compare_with_python(library, net, metadata | {"nigroedge.colour": "red"})
+    assert _compare_with_python(library, net, metadata | {"colour": "red", "nigroedgex": "1"})
+
+
+def test_a_graph_with_other_ports_is_refused(library, net):
+    for old, new in (("patch", "image"), ("sbr", "score")):
+        model = float_model(net)
+        for node in model.graph.node:
+            node.input[:] = [new if name == old else name for name in node.input]
+            node.output[:] = [new if name == old else name for name in node.output]
+        (model.graph.input if old == "patch" else model.graph.output)[0].name = new
+        set_metadata(model, spec_of(net).to_metadata())
+
+        assert _accepts(library, model.SerializeToString()) is None
+
+
+def test_a_damaged_model_file_is_refused(library, model_path):
+    content = model_path.read_bytes()
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        damaged = bytearray(content)
+        damaged[random.integers(len(content))] ^= 1 << int(random.integers(8))
+        _accepts(library, bytes(damaged))
+
+
+# ----------------------------------------------------------------------------------------- threads
+
+
+def test_eight_threads_run_eight_models_at_once(library):
+    nets = [random_net(seed) for seed in range(8)]
+    models = [CModel(library, float_model(net).SerializeToString()) for net in nets]
+    points = {"left": (-1, 0, 0), "right": (1, 0, 0)}
+    expected = [model.predict(scan(), **points) for model in models]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda i: models[i % 8].predict(scan(), **points), range(400)))
+    for model in models:
+        model.close()
+
+    assert expected * 50 == answers
+
+
+# ---------------------------------------------------------------------------------------- programs
+
+
+@pytest.fixture(scope="module")
+def image_path(tmp_path_factory) -> Path:
+    import nibabel
+
+    image = scan()
+    path = tmp_path_factory.mktemp("image") / "scan.nii"
+    nibabel.Nifti1Image(image.voxels, image.affine).to_filename(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def expected_lines(model_path, image_path) -> list[str]:
+    image = load_volume(image_path)
+    result = load_model(model_path, threads=1).predict(image, left=(-1, 0, 0), right=(1, 0.5, 0))
+    return [
+        f"{side} {getattr(result, side).sbr:.9g} {getattr(result, side).coverage:.6g}"
+        for side in ("left", "right")
+    ]
+
+
+POINTS = ("left", "-1,0,0", "right", "1,0.5,0")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory) -> Path:
+    """What `cmake --install` gives, moved elsewhere afterwards: the tree is relocatable.
+
+    Compiled without optimisation: that is quick, and must not change a bit. The build folder stays,
+    so that next time only a changed source is compiled; one test process at a time uses it.
+    """
+    build = ROOT / "build" / "test-install"
+    build.mkdir(parents=True, exist_ok=True)
+    first, last = (tmp_path_factory.mktemp("tree") / name for name in ("first", "last"))
+    flags = ["-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O0"]
+    with (build / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run("cmake", "-S", ROOT / "csrc", "-B", build, *flags)
+        run("cmake", "--build", build, "--parallel", "2")
+        run("cmake", "--install", build, "--prefix", first)
+    first.rename(last)
+    return last
+
+
+def shared_library(tree: Path) -> Path:
+    return next(tree.glob("lib*/**/libnigroedge.so.0"))
+
+
+@pytest.fixture(params=["installed package", "cmake tree"])
+def place(request) -> tuple[str, str, str]:
+    """Folder of the header, path of the library, folder of the CMake package."""
+    if request.param == "installed package":
+        return nigroedge.get_include(), nigroedge.get_library(), nigroedge.get_cmake_dir()
+    moved = request.getfixturevalue("tree")
+    config = next(moved.glob("lib*/**/nigroedgeConfig.cmake"))
+    return str(moved / "include"), str(shared_library(moved)), str(config.parent)
+
+
+def test_the_c_example_gives_the_results_of_python(
+    place, tmp_path, model_path, image_path, expected_lines
+):
+    include, library, _ = place
+    program = tmp_path / "predict"
+    run(
+        *("cc", "-std=c99", *STRICT, "-O2", f"-I{include}", ROOT / "examples/predict.c"),
+        *("-o", program, library, f"-Wl,-rpath,{Path(library).parent}", "-lm"),
+    )
+
+    assert expected_lines == run(program, model_path, image_path, *POINTS).splitlines()
+
+
+def test_the_cmake_example_gives_the_results_of_python(
+    place, tmp_path, model_path, image_path, expected_lines
+):
+    run("cmake", "-S", ROOT / "examples/cmake", "-B", tmp_path, f"-Dnigroedge_DIR={place[2]}")
+    run("cmake", "--build", tmp_path)
+
+    printed = run(tmp_path / "predict", model_path, image_path, *POINTS)
+
+    assert expected_lines == printed.splitlines()
+
+
+def test_pkg_config_gives_the_results_of_python(
+    place, tmp_path, model_path, image_path, expected_lines
+):
+    if shutil.which("pkg-config") is None:
+        pytest.skip("pkg-config is not installed")
+    folder = Path(place[1]).parent / "pkgconfig"
+    flags = run("pkg-config", "--cflags", "--libs", "nigroedge", PKG_CONFIG_PATH=str(folder))
+    run("cc", ROOT / "examples/predict.c", "-o", tmp_path / "predict", *flags.split(), "-lm")
+
+    printed = run(tmp_path / "predict", model_path, image_path, *POINTS)
+
+    assert expected_lines == printed.splitlines()
+
+
+def test_the_ctypes_example_gives_the_results_of_python(model_path, image_path, expected_lines):
+    program = ROOT / "examples/predict_ctypes.py"
+    printed = run(sys.executable, program, model_path, image_path, *POINTS, PYTHONPATH=str(ROOT))
+
+    assert expected_lines == printed.splitlines()
+
+
+def test_the_csharp_example_gives_the_results_of_python(tmp_path, model_path):
+    if shutil.which("mcs") is None or shutil.which("mono") is None:
+        pytest.skip("no C# compiler and runtime: apt-get install mono-mcs mono-runtime")
+    image = Volume(scan().voxels, np.diag([0.5, 0.5, 1, 1]))
+    (tmp_path / "scan.raw").write_bytes(image.voxels.tobytes(order="F"))
+    result = load_model(model_path, threads=1).predict(image, left=(5, 6, 8))
+    sources = [ROOT / "examples/Predict.cs", f"-out:{tmp_path / 'Predict.exe'}"]
+    run("mcs", "-warnaserror", "-r:System.Core", *sources)
+
+    printed = run(
+        *("mono", tmp_path / "Predict.exe", model_path, tmp_path / "scan.raw"),
+        *("24,22,16", "0.5,0.5,1", "left", "5,6,8"),
+        LD_LIBRARY_PATH=str(Path(nigroedge.get_library()).parent),
+    )
+
+    assert f"left {result.left.sbr:.9g}\n" == printed
+
+
+def spoiled(path: Path, tmp_path: Path, at: int, new: bytes) -> Path:
+    content = bytearray(path.read_bytes())
+    content[at : at + len(new)] = new
+    changed = tmp_path / f"changed{at}.nii"
+    changed.write_bytes(content)
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("at", "new", "reason"),
+    [
+        (0, b"\0\0\1\x5c", "byte order"),
+        (40, b"\2\0", "three dimensions"),
+        (42, b"\0\0", "three dimensions"),
+        (42, b"\xff\x7f", "cut short"),
+        (48, b"\2\0", None),  # dim[4] counts only where dim[0] says so
+        (70, b"\x20\0", "64 bit floats"),
+        (72, b"\x20\0", "64 bit floats"),
+        (108, b"\0\0\0\0", "vox_offset"),
+        (108, b"\0\0\xc0\x7f", "vox_offset"),
+        (112, b"\0\0\x80\x7f", "scl_slope"),
+        (123, b"\1", "millimetres"),
+        (252, b"\1\0", "within 1 mm"),
+        (254, b"\0\0", "sform"),
+        (344, b"ni1\0", "single-file"),
+    ],
+)
+def test_the_c_example_refuses_what_it_does_not_read(
+    tmp_path, model_path, image_path, c_example, at, new, reason
+):
+    # A qform that lies elsewhere: nibabel writes one that agrees, with code 0.
+    image = spoiled(spoiled(image_path, tmp_path, 268, b"\0\0\0\0"), tmp_path, at, new)
+    done = subprocess.run(
+        [c_example, model_path, image, *POINTS], capture_output=True, text=True, check=False
+    )
+
+    if reason is None:
+        assert 0 == done.returncode
+    else:
+        assert 1 == done.returncode
+        assert "" == done.stdout
+        assert re.search(reason, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def c_example(tmp_path_factory) -> Path:
+    program = tmp_path_factory.mktemp("example") / "predict"
+    library = nigroedge.get_library()
+    run(
+        *("cc", "-std=c99", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+        *(f"-I{nigroedge.get_include()}", ROOT / "examples/predict.c", "-o", program),
+        *(library, f"-Wl,-rpath,{Path(library).parent}", "-lm"),
+    )
+    return program
+
+
+# ------------------------------------------------------------------------------ library and header
+
+
+@pytest.mark.parametrize("standard", ["c99", "c11", "c++17"])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_the_header_compiles_alone(tmp_path, compiler, standard):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    source = tmp_path / ("alone.cpp" if "+" in standard else "alone.c")
+    source.write_text("#include <nigroedge.h>\nint main(void) { return NIGRO_OK; }\n")
+    include = f"-I{nigroedge.get_include()}"
+
+    run(compiler, f"-std={standard}", *STRICT, include, "-fsyntax-only", source)
+
+
+def test_the_header_is_more_prose_than_code():
+    text = (ROOT / "csrc/include/nigroedge.h").read_text()
+    prose = sum(len(comment.split()) for comment in re.findall(r"/\*.*?\*/", text, re.S))
+    code = len(re.sub(r"/\*.*?\*/", "", text, flags=re.S).split())
+
+    assert prose > 2 * code
+
+
+def test_the_version_is_that_of_the_package(library):
+    header = (ROOT / "csrc/include/nigroedge.h").read_text()
+
+    assert nigroedge.__version__ == library.nigro_version().decode()
+    assert f'#define NIGRO_VERSION "{nigroedge.__version__}"' in header
+
+
+def exported(path: str | Path) -> set[str]:
+    lines = run("nm", "-D", "--defined-only", path).splitlines()
+    return {line.split()[-1] for line in lines}
+
+
+def declared() -> set[str]:
+    header = (ROOT / "csrc/include/nigroedge.h").read_text()
+    return set(re.findall(r"^NIGRO_API [^;(]*?(nigro_\w+)\(", header, re.M))
+
+
+def test_only_the_functions_of_the_header_are_exported(place):
+    assert 8 == len(declared())
+    assert declared() == exported(place[1])
+
+
+def test_the_stripped_library_is_small(tmp_path):
+    run("strip", "--strip-unneeded", nigroedge.get_library(), "-o", tmp_path / "stripped.so")
+
+    assert (tmp_path / "stripped.so").stat().st_size < 600_000
+
+
+def test_one_compiler_command_builds_the_library(tmp_path, model_path, c_model):
+    manual = (ROOT / "docs/embedding.md").read_text()
+    command = re.search(r"^c\+\+ (?:.*\\\n)*.*$", manual, re.M)[0]
+    assert command.count(" -O2 ") == command.count("-o libnigroedge.so.0") == 1
+    # Without optimisation: quick, and the bits must be the same.
+    quick = command.replace(" -O2 ", " -O0 ").replace(
+        "-o libnigroedge", f"-o {tmp_path}/libnigroedge"
+    )
+
+    run("sh", "-c", quick, cwd=ROOT)
+    library = opened(tmp_path / "libnigroedge.so.0")
+    model = CModel(library, model_path.read_bytes())
+    sbr = model.predict(scan(), left=(0, 0, 0))
+    model.close()
+
+    assert declared() == exported(tmp_path / "libnigroedge.so.0")
+    assert c_model.predict(scan(), left=(0, 0, 0)) == sbr
+
+
+# ------------------------------------------------------------------------------------ C++ programs
+
+
+@pytest.mark.parametrize("name", ["test_capi", "test_capi_memory"])
+def test_the_c_programs_pass_on_the_shared_library(tmp_path, name):
+    """Refusals, threads, flat memory, and each allocation failing; ctest runs them sanitized."""
+    library = nigroedge.get_library()
+    run(
+        *("c++", "-std=c++17", "-O0", *STRICT, f"-I{nigroedge.get_include()}"),
+        *("-DNIGROEDGE_TEST_MALLOC", ROOT / f"tests/cpp/{name}.cpp", "-o", tmp_path / name),
+        *(library, f"-Wl,-rpath,{Path(library).parent}", "-lpthread"),
+    )
+
+    assert " 0 failed" in run(tmp_path / name, cwd=tmp_path)
