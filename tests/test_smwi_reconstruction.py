@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from nigroedge.errors import GeometryError, InputError
+from nigroedge.preprocess import crop_patch
 from nigroedge.smwi import METHODS, MultiEcho, reconstruct
 from nigroedge.smwi.frequency import hz_per_ppm
 from nigroedge.volume import Volume
@@ -108,6 +109,15 @@ def test_smwi_shows_nigrosome_1_better_than_magnitude_and_that_better_than_swi(b
     smwi, magnitude, swi = map(contrast_to_noise, (best.voxels, best.magnitude, swi))
     assert smwi > 1.3 * magnitude, (smwi, magnitude)
     assert magnitude > swi, (magnitude, swi)
+
+
+def test_the_result_is_cropped_for_prediction_as_any_volume_is(best):
+    plain = Volume(best.voxels, best.affine)
+
+    patch = crop_patch(best, (0.0, 0.0, 0.0))
+
+    np.testing.assert_array_equal(crop_patch(plain, (0.0, 0.0, 0.0)), patch)
+    assert patch.std() > 0
 
 
 def test_parameters_say_how_it_was_made(best, scan):
