@@ -9,7 +9,7 @@ channels-last, so that the columns of the first linear layer are put in channels
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ Array = npt.NDArray[Any]
 
 #: Largest difference between the rebuilt network and the original, relative to the largest output.
 TOLERANCE = 1e-4
+
+#: OpenVINO's settings for the comparison: float32 throughout.
+_EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 
 _CHANNELS_FIRST = [0, 4, 1, 2, 3]
 _CHANNELS_LAST = [0, 2, 3, 4, 1]
@@ -102,21 +105,22 @@ def read_savedmodel(folder: Path) -> tuple[nn.Sequential, Shape3]:
     """
     if not (folder / "saved_model.pb").is_file():
         raise ModelError(f"expected a folder with saved_model.pb, got {folder}")
-    openvino = import_openvino()
     try:
-        original = openvino.Core().read_model(folder)
+        original = import_openvino().Core().read_model(folder)
     except RuntimeError as error:
-        raise ModelError(f"OpenVINO cannot read {folder}: {error}") from error
-    chain = _Chain(folder, _operations(original, folder))
+        text = " ".join(str(error).split())[:300]
+        raise ModelError(f"OpenVINO cannot read {folder}: {text}") from error
+    return rebuild(original, where=folder)
+
+
+def rebuild(original: Any, *, where: Path) -> tuple[nn.Sequential, Shape3]:
+    """Rebuild an OpenVINO graph as `read_savedmodel` does; `where` is for its errors."""
+    chain = _Chain(where, _operations(original, where))
     patch_shape = chain.patch_shape()
     network = nn.Sequential(*chain.modules())
     last_linear(network)
-    _check(network, openvino.compile_model(original, "CPU", _EXACT), patch_shape, folder)
+    _check(network, original, patch_shape, where)
     return network, patch_shape
-
-
-#: OpenVINO's settings for the comparison: float32 throughout.
-_EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
 def _operations(model: Any, folder: Path) -> list[Any]:
@@ -195,9 +199,10 @@ class _Chain:
 
     def _settings(self, operation: Any, expected: dict[str, list[int]]) -> None:
         attributes = operation.get_attributes()
-        got = {name: list(attributes[name]) for name in expected}
-        if got != expected:
-            raise _refusal(self._folder, operation, got, expected)
+        for name, value in expected.items():
+            got = list(attributes[name])
+            if got != value:
+                raise _refusal(self._folder, operation, got, f"{name} {value}")
 
     def _convolution(self) -> Iterator[nn.Module]:
         operation = self._take("Convolution")
@@ -255,15 +260,11 @@ def _set(layer: nn.Conv3d | nn.Linear, weight: Array, bias: Array) -> None:
 
 
 @torch.no_grad()
-def _check(
-    network: nn.Sequential,
-    original: Callable[[Array], Any],
-    patch_shape: Shape3,
-    folder: Path,
-) -> None:
+def _check(network: nn.Sequential, original: Any, patch_shape: Shape3, folder: Path) -> None:
     random = np.random.default_rng(0)
     patches = random.uniform(0.5, 1.5, (4, *patch_shape)).astype(np.float32)
-    expected = original(patches[..., None])[0].ravel()
+    run = import_openvino().compile_model(original, "CPU", _EXACT)
+    expected = run(patches[..., None])[0].ravel()
     got = network(torch.from_numpy(patches[:, None])).numpy().ravel()
     worst = float(np.abs(got - expected).max() / np.abs(expected).max())
     if not worst <= TOLERANCE:

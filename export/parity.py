@@ -61,7 +61,8 @@ class Row:
     selftest : float
         |Δ| between the engine's answer to the self-test patch and the value in the file, SBR.
     rho_c_loss : float or None
-        ρc of torch float32 against measured SBR, minus the engine's; None where none was measured.
+        ρc of torch float32 against measured SBR, minus the engine's; None where SBR was not
+        measured or the model's card reports no scores: what was never claimed cannot be lost.
     """
 
     model: str
@@ -124,7 +125,7 @@ def parity(model: Path, samples: Samples, *, threads: int) -> list[Row | Refusal
     """
     artefact = read_artefact(model)
     spec = read_spec(artefact)
-    checked = _Checked(samples, selftest_patch(spec.grid.shape, spec.normalize), spec.selftest_sbr)
+    checked = _Checked(samples, spec)
     network = read_network(model)
     torch.set_num_threads(threads)
     reference = checked.run(lambda patches: _run_torch(network, patches, torch.float32))
@@ -135,7 +136,7 @@ def parity(model: Path, samples: Samples, *, threads: int) -> list[Row | Refusal
     ]
     siblings = [read_artefact(path) for path in sibling_paths(model).values() if path.exists()]
     for file in (artefact, *siblings):
-        rows += [_compare(file, name, spec, checked, reference, threads) for name in _engines(file)]
+        rows += [_compare(file, name, checked, reference, threads) for name in _engines(file)]
     return rows
 
 
@@ -147,15 +148,10 @@ def _engines(artefact: Artefact) -> list[str]:
 
 
 def _compare(
-    artefact: Artefact,
-    name: str,
-    spec: ModelSpec,
-    checked: _Checked,
-    reference: Floats,
-    threads: int,
+    artefact: Artefact, name: str, checked: _Checked, reference: Floats, threads: int
 ) -> Row | Refusal:
     try:
-        engine = open_engine(artefact, spec.grid.shape, name=name, threads=threads)
+        engine = open_engine(artefact, checked.spec.grid.shape, name=name, threads=threads)
     except ModelError as error:
         return Refusal(artefact.path.name, name, str(error))
     precision = "int8" if artefact.quantised else "float32"
@@ -164,15 +160,15 @@ def _compare(
 
 @dataclass(frozen=True, eq=False)
 class _Checked:
-    """The patches of the comparison; the self-test patch is run after them."""
+    """The patches of the comparison, and the self-test patch, which is run after them."""
 
     samples: Samples
-    selftest: Patches
-    selftest_sbr: float
+    spec: ModelSpec
 
     def run(self, run: Callable[[Patches], npt.NDArray[Any]]) -> Floats:
         """Run all patches and the self-test patch → (n + 1,) SBR."""
-        answers = [run(self.samples.patches), run(self.selftest[np.newaxis])]
+        selftest = selftest_patch(self.spec.grid.shape, self.spec.normalize)
+        answers = [run(self.samples.patches), run(selftest[np.newaxis])]
         return np.concatenate(answers).astype(np.float64)
 
     def row(self, model: str, engine: str, precision: str, got: Floats, reference: Floats) -> Row:
@@ -183,13 +179,13 @@ class _Checked:
             precision=precision,
             worst=float(difference.max()),
             mean=float(difference.mean()),
-            selftest=abs(float(got[-1]) - self.selftest_sbr),
+            selftest=abs(float(got[-1]) - self.spec.selftest_sbr),
             rho_c_loss=self._rho_c_loss(got[:-1], reference[:-1]),
         )
 
     def _rho_c_loss(self, got: Floats, reference: Floats) -> float | None:
         known = np.isfinite(self.samples.sbr)
-        if np.count_nonzero(known) < 2:
+        if np.count_nonzero(known) < 2 or not self.spec.card.metrics:
             return None
         measured = self.samples.sbr[known]
         return concordance(reference[known], measured) - concordance(got[known], measured)

@@ -94,13 +94,46 @@ def table_samples(spec: ModelSpec, table: Path) -> Samples:
     """
     with table.open(newline="") as file:
         reader = csv.DictReader(file)
-        missing = {"image", "side", "x", "y", "z"} - set(reader.fieldnames or ())
+        missing = sorted({"image", "side", "x", "y", "z"} - set(reader.fieldnames or ()))
         if missing:
-            raise FormatError(f"{table}: expected columns image, side, x, y, z; missing {missing}")
-        rows = [_row(spec, table, row) for row in reader if row["side"] in _served(spec)]
-    if not rows:
+            raise FormatError(
+                f"{table}: expected columns image, side, x, y, z; missing {', '.join(missing)}"
+            )
+        listed = [_listed(row, f"{table}, line {reader.line_num}") for row in reader]
+    served = [row for row in listed if row.side in _served(spec)]
+    if not served:
         raise FormatError(f"{table}: expected at least one row of side {spec.side}, got none")
+    rows = [_prepared(spec, table.parent, row) for row in served]
     return _samples(rows, f"{len(rows)} patches of {table.name}")
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """One row of a table, read."""
+
+    image: str
+    side: Side
+    centre_mm: tuple[float, float, float]
+    sbr: float
+
+
+def _listed(row: dict[str, str], where: str) -> _Listed:
+    if None in row or None in row.values():
+        raise FormatError(f"{where}: expected {len(row)} values, one a column")
+    side = row["side"]
+    if side not in SIDES:
+        raise FormatError(f"{where}: expected side left or right, got {side!r}")
+    try:
+        centre_mm = (float(row["x"]), float(row["y"]), float(row["z"]))
+        return _Listed(row["image"], side, centre_mm, float(row.get("sbr") or "nan"))
+    except ValueError as error:
+        raise FormatError(f"{where}: expected numbers: {error}") from error
+
+
+def _prepared(spec: ModelSpec, folder: Path, row: _Listed) -> Row:
+    volume = load_volume(folder / row.image)
+    patch = prepare_patch(volume, row.centre_mm, spec.grid_for(row.side), spec.normalize)
+    return patch.values, row.sbr
 
 
 Row = tuple[npt.NDArray[np.float32], float]
@@ -126,17 +159,6 @@ def _window_shape(spec: ModelSpec) -> tuple[int, int, int]:
     }
     x, y, z = (math.ceil(extent_mm[i] / SLAB_SPACING_MM[i]) + _MARGIN for i in range(3))
     return x, y, z
-
-
-def _row(spec: ModelSpec, table: Path, row: dict[str, str]) -> Row:
-    try:
-        centre = [float(row[axis]) for axis in "xyz"]
-        sbr = float(row.get("sbr") or "nan")
-    except ValueError as error:
-        raise FormatError(f"{table}: expected numbers, {error}") from error
-    volume = load_volume(table.parent / row["image"])
-    patch = prepare_patch(volume, centre, spec.grid_for(row["side"]), spec.normalize)
-    return patch.values, sbr
 
 
 def _served(spec: ModelSpec) -> list[Side]:

@@ -13,7 +13,7 @@ import copy
 import json
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from export.progress import Bar, bar, say
 from export.spec import make_card, method_spec
 from export.split import Rows, Split, baselines, split_rows
 from export.to_onnx import write_model
-from export.windows import CohortConfig, Windows, load_windows
+from export.windows import CohortConfig, Windows, cohort_name, load_windows
 from nigroedge.errors import InputError
 
 Floats = npt.NDArray[np.float64]
@@ -126,29 +126,34 @@ def write_best(run: Path, output: Path, *, cache: Path) -> Path:
     """
     if not (run / "checkpoint.pt").exists():
         raise InputError(f"expected the folder of a run with at least one epoch done, got {run}")
-    config = TrainConfig(**json.loads((run / "config.json").read_text()))
+    begun = json.loads((run / "config.json").read_text())
+    config = TrainConfig(**{f.name: begun[f.name] for f in fields(TrainConfig)})
+    _open_run(config, run, resume=True)
     return _begin(config, run, cache).write(output, name=run.name)
 
 
 def _begin(config: TrainConfig, run: Path, cache: Path) -> _Training:
     """Set a run up, where its checkpoint left it if there is one."""
     torch.set_num_threads(config.threads)
-    cohort = CohortConfig(config.participants, config.seed, config.reader_jitter_mm)
-    windows = load_windows(cohort, cache, workers=config.threads)
+    windows = load_windows(_cohort(config), cache, workers=config.threads)
     training = _Training(config, windows, split_rows(config.participants, config.seed))
     if (run / "checkpoint.pt").exists():
         training.load(run / "checkpoint.pt")
     return training
 
 
+def _cohort(config: TrainConfig) -> CohortConfig:
+    return CohortConfig(config.participants, config.seed, config.reader_jitter_mm)
+
+
 def _open_run(config: TrainConfig, run: Path, *, resume: bool) -> None:
-    """Make the run's folder, or make sure that it was begun with this config."""
+    """Make the run's folder, or make sure that it was begun with this config and cohort."""
     file = run / "config.json"
+    wanted = {**asdict(config), "cohort": cohort_name(_cohort(config))}
     if file.exists() and not resume:
         raise InputError(f"expected a new run, got {run}, which exists; --resume goes on with it")
     if file.exists():
         begun = json.loads(file.read_text())
-        wanted = asdict(config)
         differing = sorted(k for k in wanted if wanted[k] != begun.get(k) and k != "epochs")
         if differing:
             raise InputError(
@@ -156,7 +161,7 @@ def _open_run(config: TrainConfig, run: Path, *, resume: bool) -> None:
                 f"got {', '.join(f'{k} {wanted[k]}' for k in differing)}"
             )
     run.mkdir(parents=True, exist_ok=True)
-    _write(file, json.dumps(asdict(config), indent=1) + "\n")
+    _write(file, json.dumps(wanted, indent=1) + "\n")
 
 
 def _write(file: Path, text: str) -> None:

@@ -109,21 +109,23 @@ def load_windows(config: CohortConfig, cache: Path, *, workers: int) -> Windows:
     workers : int
         Processes to render with. The voxels do not depend on it.
     """
-    folder = cache / f"{config.participants}-participants-{_digest(config)}"
+    folder = cache / cohort_name(config)
     if not folder.is_dir():
         _render_cohort(config, folder, workers)
     arrays = {f.name: np.load(folder / f"{f.name}.npy", mmap_mode="r") for f in fields(Windows)}
     return Windows(**arrays)
 
 
-def _digest(config: CohortConfig) -> str:
+def cohort_name(config: CohortConfig) -> str:
+    """Name a cohort after its size and all that decides its voxels, the generator's source too."""
     generator = sorted(Path(nigroedge.phantom.__path__[0]).glob("*.py"))
     parts = [
         *(file.read_text(encoding="utf-8") for file in generator),
         json.dumps(asdict(config), sort_keys=True),
         str((WINDOW_SHAPE, STORED_MAXIMUM, subject_seed("train", config.seed, 0))),
     ]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return f"{config.participants}-participants-{digest[:12]}"
 
 
 def _render_cohort(config: CohortConfig, folder: Path, workers: int) -> None:

@@ -296,14 +296,21 @@ def _demo(options: argparse.Namespace) -> int:
     patient = simulate(_DEMO_FIRST_SUBJECT + options.seed)
     volume = patient.volume if options.out is None else _saved(patient.volume, options.out)
     result = model.predict(volume, left=patient.left_mm, right=patient.right_mm)
-    simulated = {"left": patient.sbr_left, "right": patient.sbr_right}
+    measured = {"left": patient.sbr_left, "right": patient.sbr_right}
+    subject = patient.subject
+    expected = {"left": subject.left.expected_sbr, "right": subject.right.expected_sbr}
     if options.json:
-        _print_json({**result.to_dict(), "simulated": {"seed": options.seed, "sbr": simulated}})
+        simulated = {"seed": options.seed, "sbr": measured, "expected_sbr": expected}
+        _print_json({**result.to_dict(), "simulated": simulated})
         return DONE
     _print(f"Simulated patient {options.seed}: not a person, and the model was trained on such.\n")
     _print(result_text(result))
-    _print(f"\nSimulated SBR: left {simulated['left']:.2f}, right {simulated['right']:.2f}.")
-    _print("That they agree shows that the software works; it says nothing about patients.")
+    for what, sbr in (
+        ("expected from the nigra, the best that an image can tell", expected),
+        ("measured, with the spread that no image explains", measured),
+    ):
+        _print(f"{'simulated SBR':15} left {sbr['left']:.2f}, right {sbr['right']:.2f}: {what}")
+    _print("\nThis shows that the software works; it says nothing about patients.")
     if options.out is not None:
         left, right = (",".join(map(repr, xyz)) for xyz in (patient.left_mm, patient.right_mm))
         file = one_line(shlex.quote(options.out))

@@ -442,7 +442,7 @@ def test_demo_predicts_a_simulated_patient(run, bundled, monkeypatch, tmp_path):
 
     assert (0, "") == (code, err)
     assert "Simulated patient 3: not a person" in out
-    assert "Simulated SBR: left " in out
+    assert "simulated SBR   left " in out
     assert "Research use only. Not for diagnosis." in out
     predict, *again = out.splitlines()[-1].split()[1:]
     code, plain, err = run(predict, "--json", *again)

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""INT8 siblings: safe weights, the same metadata, the float model's mean; no telemetry."""
+
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from torch import nn
+
+from export.network import he_initialise
+from export.quantize import quantize, sibling_paths
+from export.samples import Samples
+from export.to_onnx import write_model
+from nigroedge.artefact import read_artefact
+from nigroedge.engine.openvino import import_openvino
+from nigroedge.grid import PatchGrid
+from nigroedge.model import ModelSpec, load_model, read_spec
+from tests.conftest import ROOT
+from tests.onnx_files import CARD
+
+SHAPE = (12, 12, 8)
+
+
+def patches(n, seed):
+    """Smooth bright patches with a dark spot, as those of the method are."""
+    random = np.random.default_rng(seed)
+    values = random.normal(1, 0.1, (n, *SHAPE))
+    values[:, 4:8, 4:8, 2:6] *= random.uniform(0.2, 0.9, (n, 1, 1, 1))
+    return (values / values.mean((1, 2, 3), keepdims=True)).astype(np.float32)
+
+
+def samples(n, seed):
+    return Samples(patches(n, seed), np.full(n, np.nan), "made up")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A small float model with both siblings beside it."""
+    path = tmp_path_factory.mktemp("int8") / "small.onnx"
+    network = nn.Sequential(
+        *(nn.Conv3d(1, 6, 3, padding=1), nn.ReLU(), nn.Conv3d(6, 6, 3, padding=1), nn.ReLU()),
+        *(nn.MaxPool3d(2), nn.Flatten(), nn.Linear(6 * 6 * 6 * 4, 8), nn.ReLU(), nn.Linear(8, 1)),
+    )
+    he_initialise(network, seed=0, bias_sd=0.05)
+    grid = PatchGrid(SHAPE, (0.5, 0.5, 1.0), "ALI")
+    write_model(path, network, ModelSpec(grid, "mean", "both", "right", 0.0, CARD))
+    assert list(sibling_paths(path).values()) == quantize(path, samples(24, seed=1))
+    return path
+
+
+def test_siblings_lie_beside_the_model_and_say_the_same(model):
+    spec = read_spec(read_artefact(model))
+    siblings = sibling_paths(model)
+
+    assert ["small.int8.onnx", "small.int8.xml"] == [p.name for p in siblings.values()]
+    assert {p.name for p in model.parent.iterdir()} == {
+        *("small.onnx", "small.int8.onnx", "small.int8.xml", "small.int8.bin"),
+    }
+    for path in siblings.values():
+        assert spec == read_spec(read_artefact(path))
+
+
+def test_siblings_run_on_their_engines_and_keep_the_promise(model):
+    unseen = patches(32, seed=2)
+    expected = load_model(model).predict_patches(unseen)
+
+    for engine, path in sibling_paths(model).items():
+        sibling = load_model(path)  # self-test included
+        assert engine == sibling.engine.name
+        error = np.abs(sibling.predict_patches(unseen) - expected)
+        assert 0 < error.mean() <= 0.05
+        assert error.max() <= 0.15
+
+
+def test_the_mean_error_on_calibration_patches_is_taken_out(model):
+    seen = patches(24, seed=1)
+    expected = load_model(model).predict_patches(seen)
+
+    for path in sibling_paths(model).values():
+        error = load_model(path).predict_patches(seen) - expected
+        assert abs(error.mean()) < 1e-4
+
+
+def test_weights_use_half_of_their_range_in_onnx(model):
+    graph = onnx.load(sibling_paths(model)["onnx"]).graph
+    weights = [t for t in graph.initializer if t.data_type == onnx.TensorProto.INT8 and t.dims]
+    largest = [np.abs(numpy_helper.to_array(t).astype(int)).max() for t in weights if t.dims[1:]]
+
+    assert 2 == len(largest)
+    assert max(largest) <= 64
+    floats = {t.name for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT}
+    linear = [n for n in graph.node if n.op_type == "Gemm"]
+    assert all({n.input[1], n.input[2]} <= floats for n in linear)
+
+
+def test_weights_use_half_of_their_range_in_openvino(model):
+    network = import_openvino().Core().read_model(sibling_paths(model)["openvino"])
+    constants = [op for op in network.get_ops() if op.get_type_name() == "Constant"]
+    weights = [op.data for op in constants if op.get_element_type().get_type_name() == "i8"]
+
+    assert 2 == len(weights)
+    assert max(np.abs(w.astype(int)).max() for w in weights) <= 64
+
+
+def test_quantising_reports_to_nobody(model, tmp_path):
+    """In a process of its own: what another test imported must not count."""
+    code = f"""
+import socket, sys
+def refuse(*args, **more): raise AssertionError("a socket was opened")
+socket.socket.connect = socket.create_connection = refuse
+from pathlib import Path
+from tests.test_export_quantize import quantize, samples
+quantize(Path({str(tmp_path / "small.onnx")!r}), samples(2, seed=0))
+assert sys.modules["openvino_telemetry"] is None
+"""
+    (tmp_path / "small.onnx").write_bytes(model.read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert (0, "") == (done.returncode, done.stdout), done.stderr

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The numeric contract: every preset and the bundled model, on every engine, against torch."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from export.__main__ import PRESET_NAMES, main
+from export.init import random_model
+from export.parity import PROMISES, Refusal, Row, parity, table
+from export.quantize import quantize, sibling_paths
+from export.samples import Samples, simulated_samples
+from export.to_onnx import write_model
+from nigroedge.engine import ENGINES
+from nigroedge.model import REFERENCE, load_model
+from tests.onnx_files import CARD, float_model, oracle, random_net, spec_of
+
+#: bae2023 takes fifteen times the others' time for a patch.
+N_CALIBRATION = {"bae2023": 6}
+N_CHECKED = {"bae2023": 3}
+
+
+@pytest.mark.parametrize("preset", PRESET_NAMES)
+def test_presets_with_random_weights_keep_every_promise(preset, tmp_path):
+    model = tmp_path / f"{preset}.onnx"
+    network, spec = random_model(preset, seed=0)
+    write_model(model, network, spec)
+    n_calibration, n_checked = N_CALIBRATION.get(preset, 16), N_CHECKED.get(preset, 8)
+    quantize(model, simulated_samples(spec, purpose="calibrate", n_patches=n_calibration, seed=0))
+    checked = simulated_samples(spec, purpose="check", n_patches=n_checked, seed=0)
+
+    rows = parity(model, checked, threads=1)
+
+    print(table(rows))
+    assert all(row.passed for row in rows), table(rows)
+    ran = {(row.model, row.engine) for row in rows if isinstance(row, Row)}
+    assert {(f"{preset}.onnx", "onnx"), (f"{preset}.onnx", "openvino")} <= ran
+    assert {(f"{preset}.int8.onnx", "onnx"), (f"{preset}.int8.xml", "openvino")} <= ran
+
+
+@pytest.mark.skipif(not REFERENCE.is_file(), reason="the reference model is not bundled yet")
+def test_the_reference_model_keeps_every_promise():
+    spec = load_model().spec
+    checked = simulated_samples(spec, purpose="check", n_patches=24, seed=0)
+
+    rows = parity(REFERENCE, checked, threads=1)
+
+    assert all(row.passed for row in rows), table(rows)
+    assert {"reference.onnx", "reference.int8.onnx", "reference.int8.xml"} == {
+        row.model for row in rows
+    }
+    assert all(row.rho_c_loss is not None for row in rows if isinstance(row, Row))
+
+
+NET = random_net(shape=(8, 8, 6))
+
+
+def tiny(path, **changes):
+    path.write_bytes(float_model(NET, spec_of(NET, **changes).to_metadata()).SerializeToString())
+    return path
+
+
+def some_samples(n=6):
+    patches = np.random.default_rng(0).normal(1, 0.2, (n, 8, 8, 6)).astype(np.float32)
+    return Samples(patches, oracle(NET, patches) + np.linspace(-1, 1, n), "made up")
+
+
+def test_torch_in_float64_is_the_oracle(tmp_path):
+    samples = some_samples()
+    rows = parity(tiny(tmp_path / "tiny.onnx"), samples, threads=1)
+    got = load_model(tmp_path / "tiny.onnx").predict_patches(samples.patches)
+
+    assert ["torch float32", "torch float64", *ENGINES] == [row.engine for row in rows]
+    np.testing.assert_allclose(got, oracle(NET, samples.patches), atol=1e-5)
+
+
+def test_concordance_is_asked_only_of_models_that_report_scores(tmp_path):
+    silent = tiny(tmp_path / "silent.onnx")
+    scored = tiny(tmp_path / "scored.onnx", card=replace(CARD, metrics={"rho_c": 0.5}))
+
+    assert all(row.rho_c_loss is None for row in parity(silent, some_samples(), threads=1))
+    rows = [r for r in parity(scored, some_samples(), threads=1) if isinstance(r, Row)]
+    assert all(abs(row.rho_c_loss) < 1e-4 for row in rows)
+
+
+def test_a_sibling_with_another_bias_breaks_its_promise(tmp_path, capsys):
+    model = tiny(tmp_path / "tiny.onnx")
+    assert 0 == main(["quantize", str(model), "--patches", "8"])
+    sibling = sibling_paths(model)["onnx"]
+    changed = onnx.load(sibling)
+    name = changed.graph.node[-1].input[2]
+    bias = next(t for t in changed.graph.initializer if t.name == name)
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(0.2), name))
+    onnx.save(changed, sibling)
+    capsys.readouterr()
+
+    assert 1 == main(["parity", str(model), "--patches", "4", "--threads", "1"])
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith(sibling.name)]
+    assert line.endswith("FAIL")
+
+
+@pytest.mark.parametrize("field", ["worst", "mean", "selftest", "rho_c_loss"])
+@pytest.mark.parametrize("precision", PROMISES)
+def test_each_number_alone_can_break_a_promise(field, precision):
+    kept = Row("m", "e", precision, worst=0.0, mean=0.0, selftest=0.0, rho_c_loss=0.0)
+
+    assert kept.passed
+    assert not replace(kept, **{field: 0.16}).passed
+    assert not replace(kept, **{field: float("nan")}).passed
+
+
+def test_the_table_shows_a_refusal_and_its_reason():
+    refusal = Refusal("m.onnx", "native", "no kernel for Add")
+
+    assert "not run: no kernel for Add" in table([refusal])
+    assert refusal.passed
+
+
+@pytest.fixture(autouse=True)
+def same_threads():
+    """Parity sets torch's threads; give them back to the other tests."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
