@@ -71,7 +71,7 @@ fuzz: $(VENV)/.test
 	  -max_len=4096 -artifact_prefix=build/fuzz/ build/fuzz/corpus build/fuzz/seeds
 
 clean:
-	rm -rf build dist *.egg-info nigroedge/_core*.so nigroedge/include nigroedge/lib nigroedge/lib nigroedge/include
+	rm -rf build dist *.egg-info nigroedge/_core*.so nigroedge/include nigroedge/lib
 
 $(VENV)/.base:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nigroedge needs Python 3.11 or newer")'
