@@ -683,7 +683,7 @@ def test_the_c_programs_pass_on_the_shared_library(tmp_path, name):
     library = nigroedge.get_library()
     run(
         *("c++", "-std=c++17", "-O0", *STRICT, f"-I{nigroedge.get_include()}"),
-        *("-DNIGROEDGE_TEST_MALLOC", ROOT / f"tests/cpp/{name}.cpp", "-o", tmp_path / name),
+        *("-DNIGROEDGE_TEST_NATIVE", ROOT / f"tests/cpp/{name}.cpp", "-o", tmp_path / name),
         *(library, f"-Wl,-rpath,{Path(library).parent}", "-lpthread"),
     )
 

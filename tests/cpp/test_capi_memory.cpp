@@ -42,7 +42,7 @@ void* counted(void* block) {
 
 }  // namespace
 
-#if defined(NIGROEDGE_TEST_MALLOC)
+#if defined(NIGROEDGE_TEST_NATIVE)
 
 // glibc documents that a program may replace these, and keeps its own under other names.
 extern "C" {
