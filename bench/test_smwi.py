@@ -26,6 +26,7 @@ from tests.smwi_phantom import (
 WORKERS = 2
 #: The scan of the paper: 192 × 192 × 30 mm.
 PAPER_SIZE = 384
+UNTIMED_SIZE = 72
 PEAK_BYTES = 3 << 30
 
 
@@ -61,16 +62,14 @@ def check(result, head, name="best"):
     assert inside.sum() > 0.5 * head.mask.sum()
 
 
-@pytest.fixture
-def bench_only(request):
-    """A slab of this size is drawn and computed in minutes, which a plain test run has not."""
-    if request.config.getoption("benchmark_disable"):
-        pytest.skip("needs --benchmark-enable")
+def drawn_size(benchmark, size):
+    """Where nothing is timed, a small slab checks that what would be timed is right."""
+    return UNTIMED_SIZE if benchmark.disabled else size
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_papers_matrix(benchmark, bench_only, heads, name):
-    head, scan = heads(PAPER_SIZE)
+def test_the_papers_matrix(benchmark, heads, name):
+    head, scan = heads(drawn_size(benchmark, PAPER_SIZE))
     benchmark.group = f"smwi: {PAPER_SIZE} × {PAPER_SIZE} × 30, 5 echoes, {WORKERS} threads"
 
     result = benchmark.pedantic(
@@ -83,8 +82,9 @@ def test_the_papers_matrix(benchmark, bench_only, heads, name):
     check(result, head, name)
 
 
-@pytest.mark.parametrize("size", [96, 192, 384])
-def test_three_sizes(benchmark, bench_only, heads, size):
+@pytest.mark.parametrize("size", [96, 192, PAPER_SIZE])
+def test_three_sizes(benchmark, heads, size):
+    size = drawn_size(benchmark, size)
     head, scan = heads(size)
     benchmark.group = "smwi: best, by size"
     benchmark.extra_info["voxels"] = size * size * 30
@@ -96,16 +96,21 @@ def test_three_sizes(benchmark, bench_only, heads, size):
     check(result, head)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_peak_memory(bench_only, heads, name):
-    """What arrays hold at most, the scan included: under 3 GB."""
-    head, scan = heads(PAPER_SIZE)
+def test_peak_memory(benchmark, heads):
+    """What arrays of the hungriest method hold at most, the scan included: under 3 GB."""
+    head, scan = heads(drawn_size(benchmark, PAPER_SIZE))
     before = scan.magnitudes.nbytes + scan.phases.radians.nbytes + scan.phase.nbytes
+    benchmark.group = "smwi: with memory traced"
     tracemalloc.start()
 
-    result = reconstruct(scan, method=METHODS[name], mask=head.mask, workers=WORKERS)
+    result = benchmark.pedantic(
+        reconstruct,
+        args=(scan,),
+        kwargs={"method": METHODS["paper"], "mask": head.mask, "workers": WORKERS},
+        rounds=1,
+    )
 
     peak = tracemalloc.get_traced_memory()[1] + before
     tracemalloc.stop()
-    check(result, head, name)
+    check(result, head, "paper")
     assert peak < PEAK_BYTES, f"{peak / 2**30:.2f} GB"
