@@ -85,16 +85,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(stop.code or DONE)
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
-    except BrokenPipeError:  # whoever read our output has left; Python must not try to flush it
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output has left
+        _abandon_output()
         return REFUSED
     except NigroedgeError as error:
         return _bug(error) if isinstance(error, InternalError) else _complain(error, REFUSED)
     except OSError as error:  # such as a full disk below our output
+        _abandon_output()
         return _complain(f"cannot read or write: {error}", REFUSED)
     except Exception as error:
         return _bug(error)
+
+
+def _abandon_output() -> None:
+    """Keep Python from flushing, as it ends, what could not be written; that would be code 120."""
+    if sys.stdout is not None:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: a stream without a file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: object, code: int) -> int:
