@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """INT8 siblings: safe weights, the same metadata, the float model's mean; no telemetry."""
 
+import os
 import subprocess
 import sys
 
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import numpy_helper
 from torch import nn
 
 from export.network import he_initialise
-from export.quantize import quantize, sibling_paths
+from export.quantize import line, quantize, sibling_paths
 from export.samples import Samples
 from export.to_onnx import write_model
 from nigroedge.artefact import read_artefact
@@ -103,6 +106,35 @@ def test_weights_use_half_of_their_range_in_openvino(model):
 
     assert 2 == len(weights)
     assert max(np.abs(w.astype(int)).max() for w in weights) <= 64
+
+
+def test_the_openvino_sibling_gives_the_same_without_vnni(model, tmp_path):
+    """AVX2 alone adds pairs of products in 16 bits; full-range weights would saturate there."""
+    code = f"""
+import numpy as np
+from nigroedge.model import load_model
+from tests.test_export_quantize import patches
+sbr = load_model({str(sibling_paths(model)["openvino"])!r}).predict_patches(patches(16, seed=2))
+np.save({str(tmp_path)!r} + "/sbr.npy", sbr)
+"""
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+    here = load_model(sibling_paths(model)["openvino"]).predict_patches(patches(16, seed=2))
+
+    np.testing.assert_allclose(np.load(tmp_path / "sbr.npy"), here, rtol=0, atol=1e-4)
+
+
+def test_the_line_by_hand():
+    # 1, 2, 3 → 1.55, 2.6, 3.65 is 1.05 · x + 0.5; where answers hardly differ, the slope stays 1.
+    assert pytest.approx((1.05, 0.5)) == line(np.array([1.0, 2, 3]), np.array([1.55, 2.6, 3.65]))
+    assert pytest.approx((1, 0.5)) == line(np.array([1.0, 1.0]), np.array([1.0, 2.0]))
+
+
+@given(slope=st.floats(0.95, 1.05), offset=st.floats(-1, 1), seed=st.integers(0, 99))
+def test_the_line_undoes_what_drew_the_answers_in(slope, offset, seed):
+    got = np.random.default_rng(seed).normal(2, 1, 20)
+
+    assert pytest.approx((slope, offset), abs=1e-9) == line(got, slope * got + offset)
 
 
 def test_quantising_reports_to_nobody(model, tmp_path):
