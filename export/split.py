@@ -1,66 +1,118 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deal a cohort's participants out to training, validation and test, and score the baselines."""
+"""Which rows of a cohort train, which choose the epoch, which are tested; and the baselines."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from export.metrics import scores
-from export.windows import Windows
 from nigroedge.errors import InputError
+from nigroedge.study.residual import scores
+from nigroedge.study.table import Row
+from nigroedge.study.table import Split as Part
 
-#: Shares of the participants that are held back from training.
-VALIDATION_SHARE, TEST_SHARE = 0.1, 0.2
+#: Of ten participants in a random order: one validates, two test where a table does not say who,
+#: the others train. Dealt one by one, so that the parts of fewer participants are parts of the
+#: parts of more.
+_VALIDATES, _TESTS = 0, (3, 7)
 
 Rows = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
 class Split:
-    """Rows of the cohort; both sides of a participant are always in one part."""
+    """Rows of the table; both sides of a participant are always in one part. Test may be empty."""
 
     train: Rows
     validation: Rows
     test: Rows
 
 
-def split_rows(participants: int, seed: int) -> Split:
-    """Deal the participants out at random.
+def deal_splits(rows: Sequence[Row], seed: int) -> list[Row]:
+    """Give every row its split, where the table gives none: 70 % train, 10 % validate, 20 % test.
+
+    A table that has splits is given back as it is.
+    """
+    if rows[0].split is not None:
+        return list(rows)
+    parts: dict[str, Part] = {}
+    for place, participant in enumerate(_in_random_order(rows, seed)):
+        tests, validates = place % 10 in _TESTS, place % 10 == _VALIDATES
+        parts[participant] = "test" if tests else "validation" if validates else "train"
+    return [replace(row, split=parts[row.participant_id]) for row in rows]
+
+
+def split_rows(rows: Sequence[Row], seed: int, *, participants: int | None = None) -> Split:
+    """Tell the parts of a table.
+
+    A table that names nobody for validation gets every tenth of its training participants, in an
+    order that the seed decides. `participants` takes only so many of those that train and validate,
+    the first in that order: fewer are always among more.
 
     Raises
     ------
     InputError
-        If a part would be empty.
+        If nobody is left to train or to validate, or there are fewer participants than asked for.
     """
-    n_test = round(TEST_SHARE * participants)
-    n_validation = round(VALIDATION_SHARE * participants)
-    if min(n_test, n_validation) == 0:
-        raise InputError(f"expected at least 6 participants to split, got {participants}")
-    order = np.random.default_rng((seed, 0)).permutation(participants)
-    parts = np.split(order, [n_test, n_test + n_validation])
-    test, validation, train = (np.stack([2 * p, 2 * p + 1], axis=1).ravel() for p in parts)
-    return Split(train, validation, test)
+    rows = deal_splits(rows, seed)
+    of: dict[str, list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        of[row.participant_id].append(index)
+    learners = [row for row in rows if row.split != "test"]
+    order = _in_random_order(learners, seed) if learners else []
+    wanted = len(order) if participants is None else participants
+    if wanted > len(order):
+        raise InputError(
+            f"expected at least {wanted} participants to learn from, got {len(order)} in the table"
+        )
+    named = {row.participant_id for row in rows if row.split == "validation"}
+    validation = [
+        p for i, p in enumerate(order[:wanted]) if (p in named if named else i % 10 == _VALIDATES)
+    ]
+    train = [p for p in order[:wanted] if p not in set(validation)]
+    if not train or not validation:
+        raise InputError(
+            f"expected at least one participant to train and one to validate, got {len(train)} and "
+            f"{len(validation)}"
+        )
+    test = [p for p in of if rows[of[p][0]].split == "test"]
+    return Split(*(_indices(of, part) for part in (train, validation, test)))
 
 
-def baselines(windows: Windows, split: Split) -> dict[str, dict[str, float]]:
-    """Score on the test rows what needs no network, and what no network can be expected to beat.
+def _in_random_order(rows: Sequence[Row], seed: int) -> list[str]:
+    """List the participants; the order follows from the seed and the names, not from the table's.
+
+    So a table with its lines in another order is split the same.
+    """
+    names = sorted({row.participant_id for row in rows})
+    return [names[i] for i in np.random.default_rng((seed, 0)).permutation(len(names))]
+
+
+def _indices(of: dict[str, list[int]], participants: list[str]) -> Rows:
+    return np.array(sorted(i for p in participants for i in of[p]), np.intp)
+
+
+def baselines(rows: Sequence[Row], split: Split, tested: Rows) -> dict[str, dict[str, float]]:
+    """Score on some rows what needs no network, and what no network can be expected to beat.
 
     constant: the mean of the training rows. reading: the mean of the training rows that the reader
-    calls as this one. oracle: the mean SBR given the hidden state of the nigra.
+    calls as this one, where every row has a reading. oracle: the mean SBR given the hidden state of
+    the nigra, where every row has one: in a simulated cohort.
     """
-    measured, intact = windows.sbr[split.train], windows.intact[split.train]
-    constant = measured.mean()
-    by_reading = [
-        measured[intact == reading].mean() if (intact == reading).any() else constant
-        for reading in (False, True)
-    ]
-    test = split.test
-    predicted = {
-        "constant": np.full(len(test), constant),
-        "reading": np.where(windows.intact[test], by_reading[1], by_reading[0]),
-        "oracle": windows.expected_sbr[test],
-    }
-    return {name: scores(values, windows.sbr[test]) for name, values in predicted.items()}
+    measured = np.array([row.sbr for row in rows], np.float64)
+    train, shown = ([rows[i] for i in part] for part in (split.train, tested))
+    constant = measured[split.train].mean()
+    predicted = {"constant": np.full(len(tested), constant)}
+    if all(row.reading for row in (*train, *shown)):
+        mean = {
+            reading: np.mean([r.sbr for r in train if r.reading == reading] or [constant])
+            for reading in ("intact", "lost")
+        }
+        predicted["reading"] = np.array([mean[row.reading] for row in shown if row.reading])
+    if all(row.expected_sbr is not None for row in shown):
+        predicted["oracle"] = np.array([row.expected_sbr for row in shown], np.float64)
+    return {name: scores(values, measured[tested]) for name, values in predicted.items()}

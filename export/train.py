@@ -1,98 +1,99 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Train a regressor on simulated participants and write it as a model file.
+"""Train a regressor on a cohort table and write it as a model file.
 
-Mean squared error, Adam, participants split once so that nobody is on two sides of it. Every random
-choice of an epoch is drawn from (seed, epoch), so that no generator has a state to save: a run that
-was cut off and resumed gives the same weights, bit for bit, as one that was not. The epoch of least
-validation error is the one written.
+Mean squared error, participants split once so that nobody is on two sides of it. A run that was cut
+off and resumed gives the same weights, bit for bit, as one that was not (`export.learner`). The
+epoch of least validation error is the one written; the test rows are looked at once, after that,
+for the card.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
+from torch import nn
 
-from export.metrics import scores
-from export.network import build, fold_scale, he_initialise
+from export.augment import Augmentation
+from export.curve import draw_curve
+from export.learner import Learner, Recipe, first_network, prepared, run_network, started_network
+from export.network import fold_scale
 from export.progress import Bar, bar, say
 from export.spec import make_card, method_spec
 from export.split import Rows, Split, baselines, split_rows
 from export.to_onnx import write_model
-from export.windows import CohortConfig, Windows, cohort_name, load_windows
+from export.windows import Windows, load_windows, windows_name
 from nigroedge.errors import InputError
+from nigroedge.study.residual import scores
+from nigroedge.study.table import Row, read_table
 
-Floats = npt.NDArray[np.float64]
+#: Columns of the table that training needs.
+NEEDED = ("image", "x", "y", "z", "sbr")
 
-#: Patches that are run at once where nothing is learned; bounds memory, does not change the
-#: numbers.
-EVALUATION_BATCH = 32
-#: Of the last layer, on top of He initialisation: training starts near the mean of the targets.
-FIRST_OUTPUT_SCALE = 0.1
-#: Farthest that training moves a centroid along an axis, mm: about the room that a window leaves.
-LARGEST_SHIFT_MM = 2.4
-
-LIMITS = (
-    "learned from simulated images alone: its scores show that the software works and say nothing "
-    "about patients"
-)
+#: What the card says of a model, by whether its training participants were simulated.
+LIMITS = {
+    True: "learned from simulated images alone: its scores show that the software works and say "
+    "nothing about patients",
+    False: "learned from one table's participants: valid for their scanner and protocol and on "
+    "their SBR scale alone",
+}
+LICENCE = {True: "Apache-2.0", False: "unknown: that of the training data"}
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What decides a run: the same config gives the same weights.
+    """What decides a run, beside the table: the same config gives the same weights.
 
     Parameters
     ----------
     preset : str
         A key of `export.network.PRESETS`.
-    participants : int
-        Simulated, both sides each, before the split.
-    epochs, batch : int
-        Passes over the training patches; patches a step.
-    learning_rate : float
-        Of Adam; the paper's is 1e-4.
-    shift_mm : float
-        SD by which training moves the centroid along each of the patient's axes, afresh each time.
-    reader_jitter_mm : float
-        SD of the simulated reader's centroid about nigrosome-1, in every part of the split.
+    recipe : Recipe
+    patience : int
+        Stop after so many epochs without a lower validation RMSE; 0 never does.
+    participants : int or None
+        How many of those that train and validate are used; None is all.
+    start : Path or None
+        Model file of the same preset to start from; None starts from random weights.
     seed : int
-        Participants, split, first weights, order, shifts.
+        Split, first weights, order, augmentation.
     threads : int
         Of torch, which adds in another order on another number of them.
     """
 
     preset: str
-    participants: int
-    epochs: int
-    batch: int = 8
-    learning_rate: float = 1e-4
-    shift_mm: float = 1.0
-    reader_jitter_mm: float = 0.5
+    recipe: Recipe
+    patience: int = 0
+    participants: int | None = None
+    start: Path | None = None
     seed: int = 0
     threads: int = 2
 
 
-def train(config: TrainConfig, run: Path, *, cache: Path, resume: bool = False) -> Path:
+def train(
+    config: TrainConfig, table: Path, run: Path, *, cache: Path, resume: bool = False
+) -> Path:
     """Train, and write the model file.
 
     Parameters
     ----------
+    table : Path
+        Cohort table with image, x, y, z and sbr on every row.
     run : Path
-        Folder of the run: config.json, checkpoint.pt, log.jsonl and, at the end, NAME.onnx, where
-        NAME is the folder's.
+        Folder of the run: config.json, checkpoint.pt, log.jsonl, log.svg and, at the end,
+        NAME.onnx, where NAME is the folder's.
     cache : Path
-        Folder where cohorts are kept.
+        Folder where windows are kept.
     resume : bool
-        Go on from the run's checkpoint. Only the number of epochs may differ from before.
+        Go on from the run's checkpoint. Only the number of epochs may differ from before, and only
+        while the learning rate is constant.
 
     Returns
     -------
@@ -102,59 +103,55 @@ def train(config: TrainConfig, run: Path, *, cache: Path, resume: bool = False) 
     Raises
     ------
     InputError
-        If there are too few participants to split, the run exists and is not to be resumed, or it
-        was begun with another config.
+        If the table is not one to train on, the run exists and is not to be resumed, or it was
+        begun with another config or another table. TableError, one of them, lists what is wrong.
     """
-    split_rows(config.participants, config.seed)  # refuses before anything is made
-    _open_run(config, run, resume=resume)
-    training = _begin(config, run, cache)
-    total, done = (n * training.steps_per_epoch for n in (config.epochs, training.epochs_done))
-    with bar("training", total=total, done=done) as shown:
-        while training.epochs_done < config.epochs:
-            say(_line(training.run_epoch(shown), config.epochs))
+    rows = read_table(table, need=NEEDED)
+    split_rows(rows, config.seed, participants=config.participants)  # refuses before all else
+    _open_run(config, rows, run, resume=resume)
+    training = _begin(config, rows, run, cache)
+    with bar("training", total=training.n_steps, done=training.steps_done) as shown:
+        while not training.ended:
+            say(_line(training.run_epoch(shown), config.recipe.epochs))
             training.save(run)
     return training.write(run / f"{run.name}.onnx", name=run.name)
 
 
-def write_best(run: Path, output: Path, *, cache: Path) -> Path:
+def write_best(run: Path, table: Path, output: Path, *, cache: Path) -> Path:
     """Write the best epoch of a run so far as a model file.
 
     Raises
     ------
     InputError
-        If the folder holds no run, or no epoch of it is done.
+        If the folder holds no run, no epoch of it is done, or it was begun on another table.
     """
     if not (run / "checkpoint.pt").exists():
         raise InputError(f"expected the folder of a run with at least one epoch done, got {run}")
-    begun = json.loads((run / "config.json").read_text())
-    config = TrainConfig(**{f.name: begun[f.name] for f in fields(TrainConfig)})
-    _open_run(config, run, resume=True)
-    return _begin(config, run, cache).write(output, name=run.name)
+    config = _config_from(json.loads((run / "config.json").read_text()))
+    rows = read_table(table, need=NEEDED)
+    _open_run(config, rows, run, resume=True)
+    return _begin(config, rows, run, cache).write(output, name=run.name)
 
 
-def _begin(config: TrainConfig, run: Path, cache: Path) -> _Training:
+def _begin(config: TrainConfig, rows: list[Row], run: Path, cache: Path) -> _Training:
     """Set a run up, where its checkpoint left it if there is one."""
     torch.set_num_threads(config.threads)
-    windows = load_windows(_cohort(config), cache, workers=config.threads)
-    training = _Training(config, windows, split_rows(config.participants, config.seed))
+    training = _Training(config, rows, cache)
     if (run / "checkpoint.pt").exists():
         training.load(run / "checkpoint.pt")
     return training
 
 
-def _cohort(config: TrainConfig) -> CohortConfig:
-    return CohortConfig(config.participants, config.seed, config.reader_jitter_mm)
-
-
-def _open_run(config: TrainConfig, run: Path, *, resume: bool) -> None:
-    """Make the run's folder, or make sure that it was begun with this config and cohort."""
+def _open_run(config: TrainConfig, rows: list[Row], run: Path, *, resume: bool) -> None:
+    """Make the run's folder, or make sure that it was begun with this config and table."""
     file = run / "config.json"
-    wanted = {**asdict(config), "cohort": cohort_name(_cohort(config))}
+    wanted = _config_to(config, rows)
     if file.exists() and not resume:
         raise InputError(f"expected a new run, got {run}, which exists; --resume goes on with it")
     if file.exists():
         begun = json.loads(file.read_text())
-        differing = sorted(k for k in wanted if wanted[k] != begun.get(k) and k != "epochs")
+        free = {"epochs"} if config.recipe.schedule == "constant" else set()
+        differing = sorted(k for k in wanted if wanted[k] != begun.get(k) and k not in free)
         if differing:
             raise InputError(
                 f"{run} was begun with {', '.join(f'{k} {begun.get(k)}' for k in differing)}; "
@@ -162,6 +159,34 @@ def _open_run(config: TrainConfig, run: Path, *, resume: bool) -> None:
             )
     run.mkdir(parents=True, exist_ok=True)
     _write(file, json.dumps(wanted, indent=1) + "\n")
+
+
+def _config_to(config: TrainConfig, rows: list[Row]) -> dict[str, Any]:
+    """Give the config as one flat JSON object, with a digest of what the table says."""
+    flat = asdict(config)
+    recipe = flat.pop("recipe")
+    augmentation = recipe.pop("augmentation")
+    start = config.start and hashlib.sha256(config.start.read_bytes()).hexdigest()
+    flat["start"] = config.start and f"{config.start} {start}"
+    return {**flat, **recipe, **augmentation, "table": _table_digest(rows)}
+
+
+def _config_from(flat: dict[str, Any]) -> TrainConfig:
+    def part(kind: Any) -> dict[str, Any]:
+        names = kind.__dataclass_fields__
+        return {name: flat[name] for name in names if name in flat}
+
+    augmentation = Augmentation(**part(Augmentation))
+    recipe = Recipe(**{**part(Recipe), "augmentation": augmentation})
+    start = flat["start"] and Path(flat["start"].rpartition(" ")[0])
+    return TrainConfig(**{**part(TrainConfig), "recipe": recipe, "start": start})
+
+
+def _table_digest(rows: list[Row]) -> str:
+    """Name the table after all in it that training depends on."""
+    labels = [(r.participant_id, r.side, r.sbr, r.split, r.reading, r.expected_sbr) for r in rows]
+    name = windows_name(rows, _spec("", rows, training_data=""))
+    return f"{name}-{hashlib.sha256(repr(labels).encode()).hexdigest()[:12]}"
 
 
 def _write(file: Path, text: str) -> None:
@@ -179,52 +204,86 @@ def _line(entry: dict[str, float], epochs: int) -> str:
     )
 
 
-class _Training:
-    """A run in memory: the network, its optimiser, and what happened so far."""
-
-    def __init__(self, config: TrainConfig, windows: Windows, split: Split) -> None:
-        self._config, self._windows, self._split = config, windows, split
-        self._spec = method_spec(
-            make_card(
-                name=config.preset,
-                licence="Apache-2.0",
-                training_data=_training_data(config, split),
-                limits=LIMITS,
-            )
+def _spec(name: str, rows: list[Row], *, training_data: str) -> Any:
+    simulated = all(row.expected_sbr is not None for row in rows)
+    return method_spec(
+        make_card(
+            name=name,
+            licence=LICENCE[simulated],
+            training_data=training_data,
+            limits=LIMITS[simulated],
         )
-        measured = windows.sbr[split.train]
+    )
+
+
+class _Training:
+    """A run in memory: the learner, the best weights, and what happened so far."""
+
+    def __init__(self, config: TrainConfig, rows: list[Row], cache: Path) -> None:
+        self._config, self._rows = config, rows
+        self._split = split_rows(rows, config.seed, participants=config.participants)
+        self._spec = _spec(
+            config.preset, rows, training_data=_training_data(config, rows, self._split)
+        )
+        self._windows: Windows = load_windows(rows, self._spec, cache)
+        measured = self._windows.sbr[self._split.train]
         self._mean, self._sd = float(measured.mean()), float(measured.std())
-        network = build(config.preset, self._spec.grid.shape)
-        he_initialise(network, seed=config.seed)
-        fold_scale(network, scale=FIRST_OUTPUT_SCALE)
-        # Channels innermost is what the CPU's convolutions work in: 18 ms a patch against 29.
-        self._network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self._optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
-        self._best = copy.deepcopy(network.state_dict())
+        if self._sd == 0:
+            raise InputError(
+                f"expected training rows that differ in SBR, got {self._mean:g} in all of them"
+            )
+        self._learner = Learner(
+            self._first_network(),
+            config.recipe,
+            self._windows,
+            self._split.train,
+            self._spec,
+            seed=config.seed,
+            mean=self._mean,
+            sd=self._sd,
+        )
+        self._best = self._learner.weights()
         self._history: list[dict[str, float]] = []
-        self._validation = self._patches(split.validation)
+        self._validation = prepared(self._windows, self._split.validation, self._spec)
+
+    def _first_network(self) -> nn.Sequential:
+        config = self._config
+        if config.start is None:
+            return first_network(config.preset, self._spec, seed=config.seed)
+        network = started_network(config.preset, self._spec, config.start)
+        fold_scale(network, scale=1 / self._sd, offset=-self._mean / self._sd)
+        return network
 
     @property
-    def epochs_done(self) -> int:
-        """How many epochs lie behind."""
-        return len(self._history)
+    def n_steps(self) -> int:
+        """Batches of all epochs."""
+        return self._config.recipe.epochs * self._learner.steps_per_epoch
 
     @property
-    def steps_per_epoch(self) -> int:
-        """Batches of an epoch."""
-        return math.ceil(len(self._split.train) / self._config.batch)
+    def steps_done(self) -> int:
+        """Batches that lie behind."""
+        return len(self._history) * self._learner.steps_per_epoch
+
+    @property
+    def ended(self) -> bool:
+        """Whether all epochs are done, or patience is at its end."""
+        errors = [entry["validation_rmse"] for entry in self._history]
+        if len(errors) >= self._config.recipe.epochs:
+            return True
+        patience = self._config.patience
+        return bool(patience and errors and len(errors) - 1 - errors.index(min(errors)) >= patience)
 
     def run_epoch(self, shown: Bar) -> dict[str, float]:
         """Learn from every training patch once, then score the validation patches."""
         began = time.monotonic()
-        train_rmse = self._learn(shown)
-        measured = self._windows.sbr[self._split.validation]
-        validation = scores(self._predict(self._validation), measured)
+        train_rmse = self._learner.learn(len(self._history), shown)
+        weights = self._learner.weights()
+        validation = self._scores(weights, self._validation, self._split.validation)
         best_before = min((e["validation_rmse"] for e in self._history), default=math.inf)
         if validation["rmse"] < best_before:
-            self._best = copy.deepcopy(self._network.state_dict())
+            self._best = weights
         entry = {
-            "epoch": self.epochs_done + 1,
+            "epoch": len(self._history) + 1,
             "train_rmse": train_rmse,
             "validation_rmse": validation["rmse"],
             "validation_rho_c": validation["rho_c"],
@@ -235,90 +294,68 @@ class _Training:
 
     def save(self, run: Path) -> None:
         """Write the checkpoint and the log; a run that is cut off here loses nothing."""
-        state = {
-            "network": self._network.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-            "best": self._best,
-            "history": self._history,
-        }
+        state = {"learner": self._learner.state(), "best": self._best, "history": self._history}
         partial = run / "checkpoint.pt.partial"
         torch.save(state, partial)
         partial.replace(run / "checkpoint.pt")
         _write(run / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in self._history))
+        lines = baselines(self._rows, self._split, self._split.validation)
+        draw_curve(run / "log.svg", self._history, {name: row["rmse"] for name, row in lines.items()})
 
     def load(self, checkpoint: Path) -> None:
         """Go back to where a checkpoint was written."""
         state = torch.load(checkpoint, weights_only=True)
-        self._network.load_state_dict(state["network"])
-        self._optimiser.load_state_dict(state["optimiser"])
+        self._learner.restore(state["learner"])
         self._best, self._history = state["best"], state["history"]
 
     def write(self, path: Path, *, name: str) -> Path:
-        """Score the best epoch on the test rows and write it as a model file."""
-        self._network.load_state_dict(self._best)
+        """Score the best epoch for the card and write it as a model file."""
         card = replace(self._spec.card, name=name, metrics=self._metrics())
-        network = copy.deepcopy(self._network)
+        network = self._network_with(self._best)
         fold_scale(network, scale=self._sd, offset=self._mean)
         write_model(path, network, replace(self._spec, card=card))
         return path
 
-    def _learn(self, shown: Bar) -> float:
-        """Take one step a batch over the training rows in a new order; give their RMSE, SBR."""
-        config = self._config
-        random = np.random.default_rng((config.seed, 1, self.epochs_done))
-        rows = random.permutation(self._split.train)
-        shifts = random.normal(0, config.shift_mm, (len(rows), 3))
-        shifts = shifts.clip(-LARGEST_SHIFT_MM, LARGEST_SHIFT_MM)
-        squares = 0.0
-        for i in range(0, len(rows), config.batch):
-            part = slice(i, i + config.batch)
-            squares += self._step(rows[part], shifts[part])
-            shown.update()
-        return math.sqrt(squares / len(rows)) * self._sd
+    def _network_with(self, weights: dict[str, torch.Tensor]) -> nn.Sequential:
+        network = copy.deepcopy(self._learner.network)
+        network.load_state_dict(weights)
+        return network
 
-    def _step(self, rows: Rows, shifts: Floats) -> float:
-        """Learn from one batch; give the sum of its squared errors, in training variances."""
-        patches = self._windows.patches(rows, self._spec, shifts)
-        target = torch.from_numpy((self._windows.sbr[rows] - self._mean) / self._sd).float()
-        loss = (self._network(_tensor(patches))[:, 0] - target).square().mean()
-        self._optimiser.zero_grad()
-        loss.backward()
-        self._optimiser.step()
-        mean_square: float = loss.item()
-        return mean_square * len(rows)
-
-    def _patches(self, rows: Rows) -> npt.NDArray[np.float32]:
-        return self._windows.patches(rows, self._spec, np.zeros((len(rows), 3)))
-
-    @torch.no_grad()
-    def _predict(self, patches: npt.NDArray[np.float32]) -> Floats:
-        """Run the network over (n, X, Y, Z) patches → (n,) SBR."""
-        parts = [
-            self._network(_tensor(patches[i : i + EVALUATION_BATCH]))[:, 0]
-            for i in range(0, len(patches), EVALUATION_BATCH)
-        ]
-        return torch.cat(parts).double().numpy() * self._sd + self._mean
+    def _scores(self, weights: dict[str, torch.Tensor], patches: Any, rows: Rows) -> dict[str, float]:
+        predicted = run_network(self._network_with(weights), patches) * self._sd + self._mean
+        return scores(predicted, self._windows.sbr[rows])
 
     def _metrics(self) -> dict[str, Any]:
-        """Give the scores of the card: test rows, with the baselines beside them."""
-        test = self._split.test
-        network = scores(self._predict(self._patches(test)), self._windows.sbr[test])
-        table = {"network": network, **baselines(self._windows, self._split)}
+        """Give the scores of the card: test rows, with the baselines beside them.
+
+        A table without test rows leaves the validation rows, and the card says so.
+        """
+        tested = self._split.test if len(self._split.test) else self._split.validation
+        patches = prepared(self._windows, tested, self._spec)
+        network = self._scores(self._best, patches, tested)
+        table = {"network": network, **baselines(self._rows, self._split, tested)}
         rounded = {
             name: {key: round(value, 4) for key, value in row.items()}
             for name, row in table.items()
         }
-        data = f"{len(test) // 2} simulated participants held out, both sides"
-        return {"data": data, "epochs": self.epochs_done, **rounded}
+        what = "held out" if len(self._split.test) else "that chose the epoch: none were held out"
+        people = f"{_n_participants(self._rows, tested)} {_kind(self._rows)}participants"
+        return {"data": f"{people} {what}", "epochs": len(self._history), **rounded}
 
 
-def _training_data(config: TrainConfig, split: Split) -> str:
+def _training_data(config: TrainConfig, rows: list[Row], split: Split) -> str:
+    recipe = config.recipe
+    start = "" if config.start is None else f", from the weights of {config.start.name}"
     return (
-        f"{len(split.train) // 2} simulated participants, both sides (batch {config.batch}, "
-        f"Adam {config.learning_rate:g}, seed {config.seed}); the epoch was chosen on "
-        f"{len(split.validation) // 2} others"
+        f"{_n_participants(rows, split.train)} {_kind(rows)}participants{start} (batch "
+        f"{recipe.batch}, AdamW {recipe.learning_rate:g} {recipe.schedule}, seed {config.seed}); "
+        f"the epoch was chosen on {_n_participants(rows, split.validation)} others"
     )
 
 
-def _tensor(patches: npt.NDArray[np.float32]) -> torch.Tensor:
-    return torch.from_numpy(patches[:, None])
+def _kind(rows: list[Row]) -> str:
+    return "simulated " if all(row.expected_sbr is not None for row in rows) else ""
+
+
+def _n_participants(rows: list[Row], part: Rows) -> int:
+    return len({rows[i].participant_id for i in part})

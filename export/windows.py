@@ -1,174 +1,187 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cohort of simulated participants, kept on disk as windows of the scan around each nigra.
+"""The images of a cohort table, each cut down to a window around its centroid and kept on disk.
 
-A window is larger than a patch, so that training can move the centroid about and crop with
-nigroedge's own preprocessing each time. Rendering costs far more than reading: a cohort is rendered
-once, and the folder's name holds a digest of the generator's source and of everything else that the
-windows depend on.
+A window lies on the grid of the patches and reaches some voxels beyond one, so that training can
+move and turn the patch in it; its middle is, to the bit, the patch that nigroedge cuts. Opening an
+image costs far more than reading a window: a table is cut once, and the folder's name holds a
+digest of the images, the centroids and the grid.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
-from multiprocessing import get_context
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-import nigroedge.phantom
 from export.progress import track
-from export.samples import subject_seed
+from nigroedge.errors import InputError, TableError
+from nigroedge.grid import PatchGrid
+from nigroedge.io import load_volume
 from nigroedge.model import ModelSpec
-from nigroedge.phantom import SIDES, draw_subject, patch_grid, render
-from nigroedge.preprocess import prepare_patch
+from nigroedge.preprocess import crop_patch, prepare_patch
+from nigroedge.study.table import Row, without_path
 from nigroedge.volume import Volume
 
 Floats = npt.NDArray[np.float64]
-Patches = npt.NDArray[np.float32]
+Window = npt.NDArray[np.float32]
 
-#: Voxels of a window along the slab's axes: a patch of 50 × 50 × 20 and room to move it.
-WINDOW_SHAPE = (60, 60, 26)
-#: Largest stored value, as a 12-bit scanner stores it.
-STORED_MAXIMUM = 4095
-
-
-@dataclass(frozen=True)
-class CohortConfig:
-    """What decides a cohort: the same config gives the same windows."""
-
-    participants: int
-    seed: int
-    reader_jitter_mm: float
+#: Voxels of a window beyond the patch, at both ends of each patch axis: room for training to move
+#: the centroid by 3, and in the plane for the corners of a patch turned by 8° (12.5 mm · sin 8°).
+MARGIN = (5, 5, 3)
 
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """The cohort, two rows a participant: left, then right.
+    """The windows of a table's rows.
 
     Parameters
     ----------
-    voxels : (n, *WINDOW_SHAPE) int16 ndarray
-        As a scanner would store them; mapped from disk.
-    affine : (n, 4, 4) float64 ndarray
-        Voxel index of the window → RAS mm.
-    centroid_mm : (n, 3) float64 ndarray
-        As marked by the reader, RAS mm.
-    sbr, expected_sbr : (n,) float64 ndarray
-        Measured, and its mean given the hidden state of the nigra.
-    intact : (n,) bool ndarray
-        What the reader says.
+    rows : tuple of Row
+        With image, centre_mm and sbr.
+    voxels : (n, X, Y, Z) float32 ndarray
+        Values of the image on the grid of the patches, `MARGIN` larger at each end, mirrored where
+        the model mirrors; mapped from disk.
     """
 
-    voxels: npt.NDArray[np.int16]
-    affine: npt.NDArray[np.float64]
-    centroid_mm: npt.NDArray[np.float64]
-    sbr: npt.NDArray[np.float64]
-    expected_sbr: npt.NDArray[np.float64]
-    intact: npt.NDArray[np.bool_]
+    rows: tuple[Row, ...]
+    voxels: Window
 
     def __len__(self) -> int:
-        return len(self.sbr)
+        return len(self.rows)
 
-    def patches(self, rows: Iterable[int], spec: ModelSpec, shifts_mm: Floats) -> Patches:
-        """Crop and normalise some rows as a model says, each centroid moved by its shift.
-
-        Parameters
-        ----------
-        shifts_mm : (n, 3) float64 ndarray
-            One shift a row, along the patient's axes.
-
-        Returns
-        -------
-        (n, X, Y, Z) float32 ndarray
-            Mirrored where the spec says so.
-        """
-        prepared = [
-            prepare_patch(
-                Volume(self.voxels[row], self.affine[row]),
-                self.centroid_mm[row] + shift,
-                spec.grid_for(SIDES[row % 2]),
-                spec.normalize,
-            )
-            for row, shift in zip(rows, shifts_mm, strict=True)
-        ]
-        return np.stack([patch.values for patch in prepared])
+    @property
+    def sbr(self) -> Floats:
+        """Measured SBR of each row."""
+        return np.array([row.sbr for row in self.rows], np.float64)
 
 
-def load_windows(config: CohortConfig, cache: Path, *, workers: int) -> Windows:
-    """Read the cohort from the cache; render it first if it is not there.
+def load_windows(rows: Sequence[Row], spec: ModelSpec, cache: Path) -> Windows:
+    """Read the windows of a table from the cache; cut them first if they are not there.
 
     Parameters
     ----------
+    rows : sequence of Row
+        With image and centre_mm.
+    spec : ModelSpec
+        Of the model to train: grid, side and mirror.
     cache : Path
-        Folder of all cohorts; made if absent.
-    workers : int
-        Processes to render with. The voxels do not depend on it.
+        Folder of all tables' windows; made if absent.
+
+    Raises
+    ------
+    TableError
+        If an image cannot be read or does not hold the patch: every such row.
     """
-    folder = cache / cohort_name(config)
+    folder = cache / windows_name(rows, spec)
     if not folder.is_dir():
-        _render_cohort(config, folder, workers)
-    arrays = {f.name: np.load(folder / f"{f.name}.npy", mmap_mode="r") for f in fields(Windows)}
-    return Windows(**arrays)
+        _cut_table(rows, spec, folder)
+    return Windows(tuple(rows), np.load(folder / "voxels.npy", mmap_mode="r"))
 
 
-def cohort_name(config: CohortConfig) -> str:
-    """Name a cohort after its size and all that decides its voxels, the generator's source too."""
-    generator = sorted(Path(nigroedge.phantom.__path__[0]).glob("*.py"))
-    parts = [
-        *(file.read_text(encoding="utf-8") for file in generator),
-        json.dumps(asdict(config), sort_keys=True),
-        str((WINDOW_SHAPE, STORED_MAXIMUM, subject_seed("train", config.seed, 0))),
-    ]
+def windows_name(rows: Sequence[Row], spec: ModelSpec) -> str:
+    """Name the windows after their number and all that decides their voxels.
+
+    An image is known by its path, size and time of change, so that a cohort of whole scans need not
+    be read to know that it is the same.
+    """
+    known = [(spec.grid, spec.mirror, spec.normalize, MARGIN)]
+    parts = [repr(known), *(repr((_image_state(r), r.side, r.centre_mm)) for r in rows)]
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-    return f"{config.participants}-participants-{digest[:12]}"
+    return f"{len(rows)}-windows-{digest[:12]}"
 
 
-def _render_cohort(config: CohortConfig, folder: Path, workers: int) -> None:
-    """Render into a folder beside, renamed when whole, so that no cut-off cohort is read."""
+def _image_state(row: Row) -> tuple[str, int, int]:
+    image = _image(row)
+    try:
+        state = image.stat()
+    except OSError:
+        return str(image), 0, 0  # cutting says what is wrong
+    return str(image.resolve()), state.st_size, state.st_mtime_ns
+
+
+def _image(row: Row) -> Path:
+    if row.image is None:
+        raise InputError(f"line {row.line}: expected an image, got none")
+    return row.image
+
+
+def _cut_table(rows: Sequence[Row], spec: ModelSpec, folder: Path) -> None:
+    """Cut into a folder beside, renamed when whole, so that no cut-off work is read."""
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    jobs = [(config, index) for index in range(config.participants)]
-    shape = (2 * config.participants, *WINDOW_SHAPE)
-    voxels = np.lib.format.open_memmap(partial / "voxels.npy", "w+", np.int16, shape)
-    rows: list[dict[str, npt.ArrayLike]] = []
-    # spawn: torch's threads are running by now, and a forked child may wait for one that is not
-    # there.
-    with get_context("spawn").Pool(workers) as pool:
-        done = pool.imap(_participant, jobs, chunksize=4)
-        for both in track(done, "rendering participants", total=len(jobs)):
-            for window, row in both:
-                voxels[len(rows)] = window
-                rows.append(row)
+    shape = (len(rows), *window_shape(spec.grid))
+    voxels = np.lib.format.open_memmap(partial / "voxels.npy", "w+", np.float32, shape)
+    problems: list[str] = []
+    done = 0
+    for window in track(_cut_rows(rows, spec, problems), "cutting windows", total=len(rows)):
+        voxels[done] = window
+        done += 1
+    if problems:
+        shutil.rmtree(partial)
+        raise TableError("images of the table", problems)
     voxels.flush()
-    for name in rows[0]:
-        np.save(partial / f"{name}.npy", np.array([row[name] for row in rows]))
     partial.rename(folder)
 
 
-def _participant(
-    job: tuple[CohortConfig, int],
-) -> list[tuple[npt.NDArray[np.int16], dict[str, npt.ArrayLike]]]:
-    config, index = job
-    subject = draw_subject(
-        subject_seed("train", config.seed, index), reader_jitter_mm=config.reader_jitter_mm
+def _cut_rows(rows: Sequence[Row], spec: ModelSpec, problems: list[str]) -> Iterator[Window]:
+    """Cut each row's window; an empty one where there is a problem, which is noted."""
+    nothing = np.zeros(window_shape(spec.grid), np.float32)
+    for image, group in groupby(rows, key=_image):
+        volume: Volume | None = None
+        for row in group:
+            window = nothing
+            try:
+                volume = volume or load_volume(image)
+                window = cut_window(volume, row, spec)
+            except InputError as error:
+                problems.append(f"line {row.line}: {without_path(error, image)}")
+            yield window
+
+
+def window_shape(grid: PatchGrid) -> tuple[int, int, int]:
+    """Give the voxels of a window around a patch of this grid."""
+    x, y, z = (n + 2 * m for n, m in zip(grid.shape, MARGIN, strict=True))
+    return x, y, z
+
+
+def cut_window(volume: Volume, row: Row, spec: ModelSpec) -> Window:
+    """Cut the window around a row's centroid: values of the image, not normalised.
+
+    The patch itself has to be one that nigroedge takes. What of the window lies outside the image
+    repeats the image's edge, as in a patch.
+
+    Raises
+    ------
+    InputError
+        As `nigroedge.preprocess.prepare_patch`; DegeneratePatchError and GeometryError are among
+        them.
+    """
+    if row.centre_mm is None:
+        raise InputError("expected a centroid, got none")
+    grid = spec.grid_for(row.side)
+    prepare_patch(volume, row.centre_mm, grid, spec.normalize)
+    return crop_patch(
+        _padded(volume, grid),
+        row.centre_mm,
+        shape=window_shape(grid),
+        spacing_mm=grid.spacing_mm,
+        axes=grid.axes,
     )
-    both = []
-    for side in SIDES:
-        state = subject.left if side == "left" else subject.right
-        volume = render(subject, *patch_grid(subject, side, WINDOW_SHAPE))
-        stored = np.rint(np.clip(volume.voxels, 0, STORED_MAXIMUM)).astype(np.int16)
-        row: dict[str, npt.ArrayLike] = {
-            "affine": volume.affine,
-            "centroid_mm": state.centroid_mm,
-            "sbr": state.sbr,
-            "expected_sbr": state.expected_sbr,
-            "intact": state.intact,
-        }
-        both.append((stored, row))
-    return both
+
+
+def _padded(volume: Volume, grid: PatchGrid) -> Volume:
+    """Repeat the edge of an image as far as a window may reach beyond a patch."""
+    reach_mm = max(n * mm for n, mm in zip(MARGIN, grid.spacing_mm, strict=True))
+    spacing_mm = np.linalg.norm(volume.affine[:3, :3], axis=0)
+    pad = [int(n) + 1 for n in np.ceil(reach_mm / spacing_mm)]
+    affine = volume.affine.copy()
+    affine[:3, 3] -= volume.affine[:3, :3] @ pad
+    voxels = np.pad(volume.voxels, [(n, n) for n in pad], mode="edge")
+    return replace(volume, voxels=voxels, affine=affine)
