@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from export.metrics import concordance, scores
+from nigroedge.study import concordance, scores
 
 PAIRS = st.lists(
     st.tuples(st.floats(-10, 10, width=32), st.floats(-10, 10, width=32)), min_size=2, max_size=30
