@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from nigroedge.engine import resolve_threads
-from nigroedge.errors import NigroedgeError
+from nigroedge.errors import InputError, NigroedgeError
 from nigroedge.grid import PatchGrid
 from nigroedge.model import MIRRORS, NORMALIZATIONS, SIDES, ModelSpec
 from nigroedge.preprocess import PATCH_SPACING_MM
@@ -33,9 +34,8 @@ DONE, REFUSED = 0, 1
 PRESET_NAMES = ("bae2023", "slim", "mri-dat", "resnet")
 
 _TABLE = """\
-a table is a CSV with the header image,side,x,y,z and optionally sbr: one row a side, the centroid
-in
-RAS mm, image paths relative to the table"""
+a table is a CSV or TSV with the columns participant_id,side,image,x,y,z and, where it is
+known, sbr: one row a side, the centroid in RAS mm, images relative to the table"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -106,36 +106,81 @@ def _add_train(commands: Commands) -> None:
     parser = _command(
         commands,
         "train",
-        "train a preset on simulated participants and write it as a model file",
-        epilog="RUN holds config.json, checkpoint.pt, log.jsonl and, at the end, RUN.onnx",
+        "train a preset on a cohort table and write it as a model file",
+        epilog="TABLE is a CSV or TSV with participant_id,side,image,x,y,z,sbr and optionally "
+        "split, reading\nand others: docs/training.md. RUN holds config.json, checkpoint.pt, "
+        "log.jsonl, log.svg\nand, at the end, RUN.onnx.",
     )
     add = parser.add_argument
+    _add_cohort(parser)
     add("--preset", choices=PRESET_NAMES, required=True)
-    add("--participants", type=_positive, required=True, help="10 %% validate, 20 %% test")
-    add("--epochs", type=_positive, required=True)
+    add("--epochs", type=_positive, required=True, help="passes over the training patches")
     add("--batch", type=_positive, default=8, help="patches a step (default 8)")
-    add("--learning-rate", type=float, default=1e-4, help="of Adam (default 1e-4)")
+    add("--learning-rate", type=_number, default=1e-4, help="of AdamW (default 1e-4)")
+    add("--schedule", choices=("constant", "one-cycle"), default="constant", help="of that rate")
+    add("--weight-decay", type=_number, default=0.0, help="of AdamW (default 0)")
+    add("--average", type=_share, default=0.0, help="keep this much of the weights' moving average")
+    add("--precision", choices=("float32", "bf16"), default="float32", help="while learning")
+    add("--patience", type=_natural, default=0, help="epochs without progress; 0: go on to the end")
+    add("--train-participants", type=_positive, metavar="N", help="learn from so many only")
+    add("--start", type=Path, metavar="MODEL", help="start from the weights of this model file")
     add("--seed", type=_natural, default=0, help="of everything that is drawn (default 0)")
     add("--threads", type=_positive, default=2, help="default 2; the weights depend on it")
     add("--resume", action="store_true", help="go on with a run that was cut off")
-    add("--cache", type=Path, default=Path("runs/cache"), help="of rendered participants")
     add("-o", "--output", type=Path, required=True, metavar="RUN", help="folder of the run")
+    _add_augmentation(parser)
     parser.set_defaults(run=_train)
 
 
+def _add_augmentation(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "augmentation", "at most, afresh for each patch of each epoch; 0 switches one off"
+    )
+    add = group.add_argument
+    add("--jitter", type=_natural, default=1, help="voxels the centroid moves, 0 to 3 (default 1)")
+    add("--rotation", type=_number, default=5.0, help="degrees, 0 to 8 (default 5)")
+    add("--contrast", type=_number, default=0.1, help="of log exponent, 0 to 1 (default 0.1)")
+    add("--blur", type=_number, default=0.2, help="share given to neighbours, to 0.5 (default 0.2)")
+    add("--noise", type=_number, default=0.03, help="SD over the patch's mean (default 0.03)")
+
+
+def _add_cohort(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--cohort", type=Path, required=True, metavar="TABLE", help="cohort table (see below)")
+    add("--cache", type=Path, default=Path("runs/cache"), help="of windows cut from the images")
+
+
 def _train(args: argparse.Namespace) -> int:
+    from export.augment import Augmentation
+    from export.learner import Recipe
     from export.train import TrainConfig, train
 
-    config = TrainConfig(
-        preset=args.preset,
-        participants=args.participants,
+    try:
+        augmentation = Augmentation(
+            args.jitter, args.rotation, args.contrast, args.blur, args.noise
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    recipe = Recipe(
         epochs=args.epochs,
         batch=args.batch,
         learning_rate=args.learning_rate,
+        schedule=args.schedule,
+        weight_decay=args.weight_decay,
+        average=args.average,
+        precision=args.precision,
+        augmentation=augmentation,
+    )
+    config = TrainConfig(
+        preset=args.preset,
+        recipe=recipe,
+        patience=args.patience,
+        participants=args.train_participants,
+        start=args.start,
         seed=args.seed,
         threads=args.threads,
     )
-    print(train(config, args.output, cache=args.cache, resume=args.resume))
+    print(train(config, args.cohort, args.output, cache=args.cache, resume=args.resume))
     return DONE
 
 
@@ -145,7 +190,7 @@ def _train(args: argparse.Namespace) -> int:
 def _add_onnx(commands: Commands) -> None:
     parser = _command(commands, "onnx", "write the best epoch of a run so far as a model file")
     parser.add_argument("checkpoint", type=Path, metavar="RUN", help="folder of the run")
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    _add_cohort(parser)
     _add_output(parser)
     parser.set_defaults(run=_onnx)
 
@@ -153,7 +198,7 @@ def _add_onnx(commands: Commands) -> None:
 def _onnx(args: argparse.Namespace) -> int:
     from export.train import write_best
 
-    print(write_best(args.checkpoint, args.output, cache=args.cache))
+    print(write_best(args.checkpoint, args.cohort, args.output, cache=args.cache))
     return DONE
 
 
@@ -319,6 +364,23 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text!r}")
+    return value
+
+
+def _share(text: str) -> float:
+    value = _number(text)
+    if value >= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to below 1, got {text!r}")
+    return value
 
 
 def _axes(text: str) -> str:

@@ -8,6 +8,7 @@ drawn from (seed, epoch, row), so that no generator has a state to save.
 from __future__ import annotations
 
 import copy
+import ctypes
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ FIRST_INPUT_SCALE = 2.0
 WARM_UP, LOWEST_RATE = 0.2, 0.05
 #: A longer gradient is shortened to this; only now and then is one.
 LONGEST_GRADIENT = 1.0
+#: Numbers of glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 SCHEDULES = ("constant", "one-cycle")
 PRECISIONS = ("float32", "bf16")
 
@@ -100,10 +103,10 @@ def first_network(preset: str, spec: ModelSpec, *, seed: int) -> nn.Sequential:
     network = build(preset, spec.grid.shape)
     he_initialise(network, seed=seed)
     fold_scale(network, scale=FIRST_OUTPUT_SCALE)
-    first = network[0]
+    weight, bias = network[0].parameters()
     with torch.no_grad():
-        first.weight.mul_(FIRST_INPUT_SCALE)
-        first.bias.copy_(-first.weight.sum((1, 2, 3, 4)))
+        weight.mul_(FIRST_INPUT_SCALE)
+        bias.copy_(-weight.sum((1, 2, 3, 4)))
     return network
 
 
@@ -257,6 +260,18 @@ def run_network(network: Callable[[torch.Tensor], torch.Tensor], patches: Patche
         for i in range(0, len(patches), EVALUATION_BATCH)
     ]
     return torch.cat(parts).double().numpy()
+
+
+def keep_memory() -> None:
+    """Let glibc keep freed memory for the next batch; elsewhere there is no such call.
+
+    By default it gives large blocks back to the system, which clears them page by page each time
+    they are asked for again: 18.5 ms a patch against 14.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def as_tensor(patches: Patches) -> torch.Tensor:

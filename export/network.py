@@ -108,14 +108,19 @@ def _conv(n_in: int, n_out: int) -> nn.Conv3d:
 def _blocks(row: Preset) -> Iterator[nn.Module]:
     n_in = 1
     for width in row.channels:
-        yield from (_conv(n_in, width), nn.ReLU())
+        yield from (_conv(n_in, width), _relu())
         if row.residual:
-            pair = nn.Sequential(_conv(width, width), nn.ReLU(), _conv(width, width))
-            yield from (Residual(pair), nn.ReLU())
+            pair = nn.Sequential(_conv(width, width), _relu(), _conv(width, width))
+            yield from (Residual(pair), _relu())
         else:
-            yield from (_conv(width, width), nn.ReLU())
+            yield from (_conv(width, width), _relu())
         yield nn.MaxPool3d(2)
         n_in = width
+
+
+def _relu() -> nn.ReLU:
+    """Give a ReLU that writes over its input, which nothing else reads."""
+    return nn.ReLU(inplace=True)
 
 
 def _head(widths: tuple[int, ...]) -> Iterator[nn.Module]:

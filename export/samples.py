@@ -7,7 +7,6 @@ that what the networks see here is what they see in use.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,11 +17,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from nigroedge.errors import FormatError
+from nigroedge.errors import InputError, TableError
 from nigroedge.io import load_volume
 from nigroedge.model import ModelSpec
 from nigroedge.phantom import SIDES, SLAB_SPACING_MM, Side, draw_subject, patch_grid, render
 from nigroedge.preprocess import prepare_patch
+from nigroedge.study.table import Row as TableRow
+from nigroedge.study.table import read_table, without_path
 
 Purpose = Literal["train", "calibrate", "check"]
 
@@ -79,61 +80,40 @@ def simulated_samples(spec: ModelSpec, *, purpose: Purpose, n_patches: int, seed
 
 
 def table_samples(spec: ModelSpec, table: Path) -> Samples:
-    """Prepare the patches that a table lists.
+    """Prepare the patches that a cohort table lists.
 
     Parameters
     ----------
     table : Path
-        CSV with a header and one row a side: image (path, relative to the table), side, x, y, z
-        (centroid, RAS mm), and optionally sbr. Sides that the model does not serve are left out.
+        With image, x, y and z on every row; sbr where it is known. Sides that the model does not
+        serve are left out.
 
     Raises
     ------
-    FormatError
-        If a column is missing, a value cannot be read, or no row is left.
+    InputError
+        If the table cannot be read or no row is left; TableError, one of them, lists what is wrong.
     """
-    with table.open(newline="") as file:
-        reader = csv.DictReader(file)
-        missing = sorted({"image", "side", "x", "y", "z"} - set(reader.fieldnames or ()))
-        if missing:
-            raise FormatError(
-                f"{table}: expected columns image, side, x, y, z; missing {', '.join(missing)}"
-            )
-        listed = [_listed(row, f"{table}, line {reader.line_num}") for row in reader]
+    listed = read_table(table, need=("image", "x", "y", "z"))
     served = [row for row in listed if row.side in _served(spec)]
     if not served:
-        raise FormatError(f"{table}: expected at least one row of side {spec.side}, got none")
-    rows = [_prepared(spec, table.parent, row) for row in served]
+        raise InputError(f"{table}: expected at least one row of side {spec.side}, got none")
+    rows, problems = list[Row](), list[str]()
+    for row in served:
+        try:
+            rows.append(_prepared(spec, row))
+        except InputError as error:
+            problems.append(f"line {row.line}: {without_path(error, row.image or table)}")
+    if problems:
+        raise TableError("images of the table", problems)
     return _samples(rows, f"{len(rows)} patches of {table.name}")
 
 
-@dataclass(frozen=True)
-class _Listed:
-    """One row of a table, read."""
-
-    image: str
-    side: Side
-    centre_mm: tuple[float, float, float]
-    sbr: float
-
-
-def _listed(row: dict[str, str], where: str) -> _Listed:
-    if None in row or None in row.values():
-        raise FormatError(f"{where}: expected {len(row)} values, one a column")
-    side = row["side"]
-    if side not in SIDES:
-        raise FormatError(f"{where}: expected side left or right, got {side!r}")
-    try:
-        centre_mm = (float(row["x"]), float(row["y"]), float(row["z"]))
-        return _Listed(row["image"], side, centre_mm, float(row.get("sbr") or "nan"))
-    except ValueError as error:
-        raise FormatError(f"{where}: expected numbers: {error}") from error
-
-
-def _prepared(spec: ModelSpec, folder: Path, row: _Listed) -> Row:
-    volume = load_volume(folder / row.image)
+def _prepared(spec: ModelSpec, row: TableRow) -> Row:
+    if row.image is None or row.centre_mm is None:
+        raise InputError(f"line {row.line}: expected image, x, y and z")
+    volume = load_volume(row.image)
     patch = prepare_patch(volume, row.centre_mm, spec.grid_for(row.side), spec.normalize)
-    return patch.values, row.sbr
+    return patch.values, math.nan if row.sbr is None else row.sbr
 
 
 Row = tuple[npt.NDArray[np.float32], float]

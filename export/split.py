@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nigroedge.errors import InputError
+from nigroedge.study.baseline import baselines as predict_baselines
 from nigroedge.study.residual import scores
 from nigroedge.study.table import Row
 from nigroedge.study.table import Split as Part
@@ -99,20 +100,13 @@ def _indices(of: dict[str, list[int]], participants: list[str]) -> Rows:
 def baselines(rows: Sequence[Row], split: Split, tested: Rows) -> dict[str, dict[str, float]]:
     """Score on some rows what needs no network, and what no network can be expected to beat.
 
-    constant: the mean of the training rows. reading: the mean of the training rows that the reader
-    calls as this one, where every row has a reading. oracle: the mean SBR given the hidden state of
-    the nigra, where every row has one: in a simulated cohort.
+    Those of `nigroedge.study.baseline` that the table has the columns for; means are those of the
+    training rows.
     """
-    measured = np.array([row.sbr for row in rows], np.float64)
     train, shown = ([rows[i] for i in part] for part in (split.train, tested))
-    constant = measured[split.train].mean()
-    predicted = {"constant": np.full(len(tested), constant)}
-    if all(row.reading for row in (*train, *shown)):
-        mean = {
-            reading: np.mean([r.sbr for r in train if r.reading == reading] or [constant])
-            for reading in ("intact", "lost")
-        }
-        predicted["reading"] = np.array([mean[row.reading] for row in shown if row.reading])
-    if all(row.expected_sbr is not None for row in shown):
-        predicted["oracle"] = np.array([row.expected_sbr for row in shown], np.float64)
-    return {name: scores(values, measured[tested]) for name, values in predicted.items()}
+    measured = np.array([row.sbr for row in shown], np.float64)
+    return {
+        baseline.name: scores(baseline.predicted, measured)
+        for baseline in predict_baselines(shown, train)
+        if baseline.predicted is not None
+    }

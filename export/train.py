@@ -23,7 +23,15 @@ from torch import nn
 
 from export.augment import Augmentation
 from export.curve import draw_curve
-from export.learner import Learner, Recipe, first_network, prepared, run_network, started_network
+from export.learner import (
+    Learner,
+    Recipe,
+    first_network,
+    keep_memory,
+    prepared,
+    run_network,
+    started_network,
+)
 from export.network import fold_scale
 from export.progress import Bar, bar, say
 from export.spec import make_card, method_spec
@@ -31,6 +39,7 @@ from export.split import Rows, Split, baselines, split_rows
 from export.to_onnx import write_model
 from export.windows import Windows, load_windows, windows_name
 from nigroedge.errors import InputError
+from nigroedge.model import ModelSpec
 from nigroedge.study.residual import scores
 from nigroedge.study.table import Row, read_table
 
@@ -136,6 +145,7 @@ def write_best(run: Path, table: Path, output: Path, *, cache: Path) -> Path:
 def _begin(config: TrainConfig, rows: list[Row], run: Path, cache: Path) -> _Training:
     """Set a run up, where its checkpoint left it if there is one."""
     torch.set_num_threads(config.threads)
+    keep_memory()
     training = _Training(config, rows, cache)
     if (run / "checkpoint.pt").exists():
         training.load(run / "checkpoint.pt")
@@ -185,7 +195,7 @@ def _config_from(flat: dict[str, Any]) -> TrainConfig:
 def _table_digest(rows: list[Row]) -> str:
     """Name the table after all in it that training depends on."""
     labels = [(r.participant_id, r.side, r.sbr, r.split, r.reading, r.expected_sbr) for r in rows]
-    name = windows_name(rows, _spec("", rows, training_data=""))
+    name = windows_name(rows, _spec("none", rows, training_data="none"))
     return f"{name}-{hashlib.sha256(repr(labels).encode()).hexdigest()[:12]}"
 
 
@@ -204,7 +214,7 @@ def _line(entry: dict[str, float], epochs: int) -> str:
     )
 
 
-def _spec(name: str, rows: list[Row], *, training_data: str) -> Any:
+def _spec(name: str, rows: list[Row], *, training_data: str) -> ModelSpec:
     simulated = all(row.expected_sbr is not None for row in rows)
     return method_spec(
         make_card(
@@ -300,7 +310,9 @@ class _Training:
         partial.replace(run / "checkpoint.pt")
         _write(run / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in self._history))
         lines = baselines(self._rows, self._split, self._split.validation)
-        draw_curve(run / "log.svg", self._history, {name: row["rmse"] for name, row in lines.items()})
+        draw_curve(
+            run / "log.svg", self._history, {name: row["rmse"] for name, row in lines.items()}
+        )
 
     def load(self, checkpoint: Path) -> None:
         """Go back to where a checkpoint was written."""
@@ -317,11 +329,13 @@ class _Training:
         return path
 
     def _network_with(self, weights: dict[str, torch.Tensor]) -> nn.Sequential:
-        network = copy.deepcopy(self._learner.network)
+        network: nn.Sequential = copy.deepcopy(self._learner.network)
         network.load_state_dict(weights)
         return network
 
-    def _scores(self, weights: dict[str, torch.Tensor], patches: Any, rows: Rows) -> dict[str, float]:
+    def _scores(
+        self, weights: dict[str, torch.Tensor], patches: Any, rows: Rows
+    ) -> dict[str, float]:
         predicted = run_network(self._network_with(weights), patches) * self._sd + self._mean
         return scores(predicted, self._windows.sbr[rows])
 

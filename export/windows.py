@@ -119,10 +119,9 @@ def _cut_table(rows: Sequence[Row], spec: ModelSpec, folder: Path) -> None:
     shape = (len(rows), *window_shape(spec.grid))
     voxels = np.lib.format.open_memmap(partial / "voxels.npy", "w+", np.float32, shape)
     problems: list[str] = []
-    done = 0
-    for window in track(_cut_rows(rows, spec, problems), "cutting windows", total=len(rows)):
-        voxels[done] = window
-        done += 1
+    cut = track(_cut_rows(rows, spec, problems), "cutting windows", total=len(rows))
+    for index, window in enumerate(cut):
+        voxels[index] = window
     if problems:
         shutil.rmtree(partial)
         raise TableError("images of the table", problems)
