@@ -64,6 +64,22 @@ class Performance:
 
 
 @dataclass(frozen=True)
+class Ceiling:
+    """How near a model comes to the oracle of a simulated cohort, per cent.
+
+    Parameters
+    ----------
+    rho_c : float
+        Of the oracle's ρc.
+    rmse : float
+        Of the way from the reading's RMSE down to the oracle's.
+    """
+
+    rho_c: float
+    rmse: float
+
+
+@dataclass(frozen=True)
 class UnitResult:
     """All statistics of one unit.
 
@@ -78,6 +94,8 @@ class UnitResult:
         'measured', then each model: Table 2.
     comparisons : dict of str → Comparison
         'FIRST - OTHER': the first model against each other one.
+    ceiling : dict of str → Ceiling
+        Of each model; empty without an oracle or a reading.
     """
 
     n: int
@@ -85,6 +103,7 @@ class UnitResult:
     performance: Mapping[str, Performance]
     by_reading: Mapping[str, ByReading]
     comparisons: Mapping[str, Comparison]
+    ceiling: Mapping[str, Ceiling]
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,16 +207,34 @@ def _result(unit: Unit, models: Sequence[str], resamples: int) -> UnitResult:
         for other in models[1:]
     }
     values = {"measured": unit.measured, **{name: unit.predictions[name] for name in models}}
+    found = {
+        name: performance(predicted, unit, resamples=resamples)
+        for name, predicted in unit.predictions.items()
+    }
     return UnitResult(
         n=len(unit.measured),
         participants=unit.n_participants,
-        performance={
-            name: performance(predicted, unit, resamples=resamples)
-            for name, predicted in unit.predictions.items()
-        },
+        performance=found,
         by_reading={name: _by_reading(each, unit) for name, each in values.items()},
         comparisons=comparisons,
+        ceiling=_ceilings(found, models),
     )
+
+
+def _ceilings(found: Mapping[str, Performance], models: Sequence[str]) -> dict[str, Ceiling]:
+    if not {"reading", "oracle"} <= found.keys():
+        return {}
+    oracle, reading = found["oracle"], found["reading"]
+    way = reading.residuals.rmse.value - oracle.residuals.rmse.value
+    if way <= 0 or not oracle.rho_c.value > 0:
+        return {}
+    return {
+        name: Ceiling(
+            rho_c=100 * found[name].rho_c.value / oracle.rho_c.value,
+            rmse=100 * (reading.residuals.rmse.value - found[name].residuals.rmse.value) / way,
+        )
+        for name in models
+    }
 
 
 def _by_reading(values: Floats, unit: Unit) -> ByReading:
