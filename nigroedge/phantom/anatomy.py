@@ -115,7 +115,7 @@ def _draw_nigrosome(rng: np.random.Generator, nigra: Blob) -> Blob:
     first, second = 3.3 + 0.4 * rng.standard_normal(), -1.2 + 0.5 * rng.standard_normal()
     return Blob(
         nigra.at(first, second, 0.1 + 0.15 * rng.standard_normal()),
-        _resized(rng, (2.9, 4.0, 0.85), 0.12),
+        _resized(rng, (3.0, 4.0, 1.0), 0.12),
         nigra.axes,
         nigra.bend,
     )

@@ -104,6 +104,10 @@ class Contrast:
     bias: Vector
     csf: float
 
+    @property
+    def true_edge_mm(self) -> float:
+        return self.chi_edge_mm * 0.8
+
 
 @dataclass(frozen=True, eq=False)
 class Subject:
@@ -240,7 +244,7 @@ def _draw_contrast(rng: np.random.Generator) -> Contrast:
         chi_gain=rng.uniform(0.8, 1.6),
         chi_threshold_ppm=rng.uniform(0.46, 0.72),
         edge_mm=rng.uniform(0.9, 1.5),
-        chi_edge_mm=rng.uniform(2.8, 4.8),
+        chi_edge_mm=rng.uniform(3.6, 5.6),
         texture=rng.uniform(0.03, 0.05),
         noise=rng.uniform(0.02, 0.05),
         chi_texture_ppb=rng.uniform(6, 14),
