@@ -97,19 +97,10 @@ class Canvas:
     """A block of voxels in the making: its points in the midbrain frame, and three maps.
 
     χ in ppm, R2* in 1/s, density against the peduncle's.
-
-    Parameters
-    ----------
-    edge_mm : float
-        Width of the nuclei's borders.
     """
 
-    nigrosome_weight = 1.6
-
-    def __init__(
-        self, subject: Subject, to_midbrain: Matrix, shape: Sequence[int], edge_mm: float
-    ) -> None:
-        self.subject, self.edge_mm = subject, edge_mm
+    def __init__(self, subject: Subject, to_midbrain: Matrix, shape: Sequence[int]) -> None:
+        self.subject = subject
         self.to_index = np.linalg.inv(to_midbrain)  # finds boxes; its rounding reaches no voxel
         self.shape = tuple(shape)
         i, j, k = (np.arange(n, dtype=np.float32) for n in shape)

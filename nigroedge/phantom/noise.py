@@ -18,7 +18,7 @@ from nigroedge.phantom.shapes import Floats
 #: Share of each neighbour against 1 of the voxel, along each axis of the slab. Noise one voxel
 #: apart then correlates by 0.61 in the plane and 0.71 across it, about that of a real patch
 #: (docs/phantom.md).
-NEIGHBOURS = (0.3, 0.3, 0.45)
+NEIGHBOURS = (0.25, 0.25, 0.4)
 
 
 def unit_noise(rng: np.random.Generator, shape: Sequence[int]) -> Floats:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nigroedge.phantom.canvas import Canvas, combined
-from nigroedge.phantom.noise import unit_noise
+from nigroedge.phantom.noise import spread, unit_noise
 from nigroedge.phantom.scene import painted
 from nigroedge.phantom.shapes import Floats, Matrix, Vector, affine_of, apply
 from nigroedge.phantom.subject import (
@@ -22,7 +22,6 @@ from nigroedge.phantom.subject import (
     SLAB_SHAPE,
     SLAB_SPACING_MM,
     Side,
-    SideState,
     Subject,
     draw_subject,
     generator,
@@ -41,6 +40,8 @@ __all__ = [
 
 #: Scanner units of a peduncle where the coil's gain is 1.
 SIGNAL_UNIT = 1000.0
+#: Voxels that the point spread reaches: χ is blurred twice.
+_REACH = 2
 
 
 def smwi(signal: Floats, chi_ppm: Floats, threshold_ppm: float) -> Floats:
@@ -77,38 +78,35 @@ def render(
     Volume
         Voxels float32, in scanner units: not negative, a peduncle near 1000.
     """
-    volume = Volume(np.empty(shape, np.float32), np.asarray(affine, np.float64))
-    edge_mm = subject.contrast.chi_edge_mm
-    rng = generator(subject.seed, 2, repeat)
-    fields = [unit_noise(rng, shape) for _ in range(2)] if noise else None
-    for part, canvas in painted(subject, volume.affine, shape, edge_mm=edge_mm):
-        volume.voxels[..., part] = _expose(
-            canvas, fields and [field[..., part] for field in fields]
-        )
-    return volume
+    affine = np.asarray(affine, np.float64)
+    # Painted beyond every face by what the point spread reaches: no voxel knows where the grid
+    # ends.
+    wide = (shape[0] + 2 * _REACH, shape[1] + 2 * _REACH, shape[2] + 2 * _REACH)
+    corner = affine_of(affine[:3, :3], apply(affine, (-_REACH,) * 3))
+    chi, signal, gain = (np.empty(wide, np.float32) for _ in range(3))
+    for part, canvas in painted(subject, corner, wide):
+        chi[..., part], gain[..., part] = canvas.chi, coil_gain(canvas)
+        signal[..., part] = combined(canvas.density, canvas.r2star)
+    inner = (slice(_REACH, -_REACH),) * 3
+    chi, signal, gain = spread(spread(chi))[inner], spread(signal)[inner], gain[inner]
+    contrast = subject.contrast
+    if noise:
+        rng = generator(subject.seed, 2, repeat)
+        signal = signal + np.float32(contrast.noise) * unit_noise(rng, shape)
+        chi = chi + np.float32(contrast.chi_noise_ppb * 1e-3) * unit_noise(rng, shape)
+    image = smwi(np.abs(signal), chi, contrast.chi_threshold_ppm) * gain
+    return Volume(image * np.float32(SIGNAL_UNIT), affine)
 
 
 def susceptibility(subject: Subject, affine: npt.ArrayLike, shape: tuple[int, int, int]) -> Volume:
-    """Give the susceptibility map that `render` forms S⁴ from, in ppm, without noise.
+    """Give the true susceptibility map in ppm: no point spread, no noise.
 
     Parameters are those of `render`.
     """
     volume = Volume(np.empty(shape, np.float32), np.asarray(affine, np.float64))
-    edge_mm = subject.contrast.chi_edge_mm
-    for part, canvas in painted(subject, volume.affine, shape, edge_mm=edge_mm):
+    for part, canvas in painted(subject, volume.affine, shape):
         volume.voxels[..., part] = canvas.chi
     return volume
-
-
-def _expose(canvas: Canvas, noise: list[Floats] | None) -> Floats:
-    """Form the image of a painted block: noise, S⁴, the coil's gain."""
-    contrast = canvas.subject.contrast
-    signal = combined(canvas.density, canvas.r2star)
-    if noise is not None:
-        signal += np.float32(contrast.noise) * noise[0]
-        canvas.chi += np.float32(contrast.chi_noise_ppb * 1e-3) * noise[1]
-    image = smwi(np.abs(signal), canvas.chi, contrast.chi_threshold_ppm)
-    return np.asarray(image * coil_gain(canvas) * np.float32(SIGNAL_UNIT), np.float32)
 
 
 def coil_gain(canvas: Canvas) -> Floats:
@@ -126,11 +124,19 @@ def patch_grid(
     The voxels are the slab's; near its ends the grid goes on beyond them, so that the centroid lies
     in the middle always.
     """
-    state = subject.left if side == "left" else subject.right
+    return grid_at(subject, patch_corner(subject, side, shape)), shape
+
+
+def patch_corner(subject: Subject, side: Side, shape: tuple[int, int, int]) -> npt.NDArray[np.intp]:
+    """Give the slab's voxel at which the grid of `patch_grid` begins; it may lie outside."""
     to_index = np.asarray(np.linalg.inv(subject.slab_affine), np.float64)
-    centre = np.rint(apply(to_index, state.centroid_mm))
-    corner = centre - np.array(shape) // 2
-    return affine_of(subject.slab_affine[:3, :3], apply(subject.slab_affine, corner)), shape
+    centre = np.rint(apply(to_index, subject.side(side).centroid_mm))
+    return np.asarray(centre - np.array(shape) // 2, np.intp)
+
+
+def grid_at(subject: Subject, corner: npt.ArrayLike) -> Matrix:
+    """Give the affine of a grid that begins at a voxel of the slab."""
+    return affine_of(subject.slab_affine[:3, :3], apply(subject.slab_affine, corner))
 
 
 @dataclass(frozen=True, eq=False)
