@@ -133,8 +133,8 @@ def check_cohort(table: Path, folder: Path, *, seed: int) -> Path:
 def deal(participants: int, seed: int) -> list[Split]:
     """Deal participants out as the study did, 264 of 367 to train, 29 to validate, 74 to test.
 
-    They are dealt block by block of 367. A cohort's first blocks are the same however many follow. The last block, when smaller, has the
-    same shares, and at least one of each.
+    They are dealt block by block of 367, so that a cohort's first blocks are the same however many
+    follow. The last block, when smaller, has the same shares; the first has at least one of each.
 
     Raises
     ------

@@ -30,8 +30,8 @@ _PATCH_SLICES = 20
 #: Share of participants with abnormal SPECT: 308 of 367 (Bae 2023, table 1).
 COHORT_PREVALENCE = 308 / 367
 #: Spread of the measured SBR that the state does not explain: SD common to both sides, and of each
-#: alone; together 0.83, of a total of 1.25 (docs/phantom.md).
-SBR_SD_COMMON, SBR_SD_SIDE = 0.68, 0.49
+#: alone; together 0.85, of a total of 1.25 (docs/phantom.md).
+SBR_SD_COMMON, SBR_SD_SIDE = 0.68, 0.51
 #: SBR = striatum / occipital − 1, and the striatum is never darker than the reference: not below 0.
 #: A little above it, because a striatum that cannot be told from its surroundings is not measured.
 SBR_MINIMUM = 0.1
@@ -258,7 +258,7 @@ def _draw_contrast(rng: np.random.Generator) -> Contrast:
         chi_texture_ppb=rng.uniform(8, 16),
         chi_noise_ppb=rng.uniform(4, 10),
         bias=as_vector(rng.normal(0, 0.15, 3)),
-        csf=rng.uniform(0.8, 1.1),
+        csf=rng.uniform(0.75, 1.0),
     )
 
 
