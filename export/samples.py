@@ -25,11 +25,16 @@ from nigroedge.preprocess import prepare_patch
 from nigroedge.study.table import Row as TableRow
 from nigroedge.study.table import read_table, without_path
 
-Purpose = Literal["train", "calibrate", "check"]
+Purpose = Literal["train", "calibrate", "check", "cohort"]
 
 #: First subject of each purpose. No subject serves two purposes: a model is never checked on a
 #: person that it has learned from or been calibrated with.
-_FIRST_SUBJECT: dict[Purpose, int] = {"train": 0, "calibrate": 1 << 30, "check": 2 << 30}
+_FIRST_SUBJECT: dict[Purpose, int] = {
+    "train": 0,
+    "calibrate": 1 << 30,
+    "check": 2 << 30,
+    "cohort": 3 << 30,
+}
 #: Subjects that one --seed has for itself.
 SUBJECTS_PER_SEED = 1 << 16
 #: Seeds that a purpose has room for.
