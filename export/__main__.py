@@ -113,7 +113,7 @@ def _add_train(commands: Commands) -> None:
         "log.jsonl, log.svg\nand, at the end, RUN.onnx.",
     )
     add = parser.add_argument
-    _add_cohort(parser)
+    _add_windows(parser)
     add("--preset", choices=PRESET_NAMES, required=True)
     add("--epochs", type=_positive, required=True, help="passes over the training patches")
     add("--batch", type=_positive, default=8, help="patches a step (default 8)")
@@ -145,7 +145,7 @@ def _add_augmentation(parser: argparse.ArgumentParser) -> None:
     add("--noise", type=_number, default=0.03, help="SD over the patch's mean (default 0.03)")
 
 
-def _add_cohort(parser: argparse.ArgumentParser) -> None:
+def _add_windows(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--cohort", type=Path, required=True, metavar="TABLE", help="cohort table (see below)")
     add("--cache", type=Path, default=Path("runs/cache"), help="of windows cut from the images")
@@ -191,7 +191,7 @@ def _train(args: argparse.Namespace) -> int:
 def _add_onnx(commands: Commands) -> None:
     parser = _command(commands, "onnx", "write the best epoch of a run so far as a model file")
     parser.add_argument("checkpoint", type=Path, metavar="RUN", help="folder of the run")
-    _add_cohort(parser)
+    _add_windows(parser)
     _add_output(parser)
     parser.set_defaults(run=_onnx)
 

@@ -124,7 +124,7 @@ def check_cohort(table: Path, folder: Path, *, seed: int) -> Path:
     with bar("checking images", total=n_images) as shown:
         check_images(rows, progress=lambda done, total: _count(shown))
     if not any(row.split for row in rows):
-        rows = _dealt(rows, seed)
+        rows = dealt(rows, seed)
     folder.mkdir(parents=True, exist_ok=True)
     write_table(folder / TABLE_NAME, rows)
     return folder / TABLE_NAME
@@ -157,7 +157,7 @@ def deal(participants: int, seed: int) -> list[Split]:
     return splits
 
 
-def _dealt(rows: Sequence[Row], seed: int) -> list[Row]:
+def dealt(rows: Sequence[Row], seed: int) -> list[Row]:
     """Deal the participants of a table, in the order in which they appear."""
     names = list(dict.fromkeys(row.participant_id for row in rows))
     split_of = dict(zip(names, deal(len(names), seed), strict=True))

@@ -5,21 +5,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from export.cohort import dealt
 from nigroedge.errors import InputError
 from nigroedge.study.baseline import baselines as predict_baselines
 from nigroedge.study.residual import scores
 from nigroedge.study.table import Row
-from nigroedge.study.table import Split as Part
 
-#: Of ten participants in a random order: one validates, two test where a table does not say who,
-#: the others train. Dealt one by one, so that the parts of fewer participants are parts of the
-#: parts of more.
-_VALIDATES, _TESTS = 0, (3, 7)
+#: One of so many training participants validates where a table names nobody.
+_ONE_OF = 10
 
 Rows = npt.NDArray[np.intp]
 
@@ -33,33 +31,19 @@ class Split:
     test: Rows
 
 
-def deal_splits(rows: Sequence[Row], seed: int) -> list[Row]:
-    """Give every row its split, where the table gives none: 70 % train, 10 % validate, 20 % test.
-
-    A table that has splits is given back as it is.
-    """
-    if rows[0].split is not None:
-        return list(rows)
-    parts: dict[str, Part] = {}
-    for place, participant in enumerate(_in_random_order(rows, seed)):
-        tests, validates = place % 10 in _TESTS, place % 10 == _VALIDATES
-        parts[participant] = "test" if tests else "validation" if validates else "train"
-    return [replace(row, split=parts[row.participant_id]) for row in rows]
-
-
 def split_rows(rows: Sequence[Row], seed: int, *, participants: int | None = None) -> Split:
-    """Tell the parts of a table.
+    """Tell the parts of a table; one without splits is dealt out as the study was.
 
-    A table that names nobody for validation gets every tenth of its training participants, in an
-    order that the seed decides. `participants` takes only so many of those that train and validate,
-    the first in that order: fewer are always among more.
+    Where a table names nobody for validation every tenth of its training participants validates, in
+    an order that the seed decides. `participants` takes only so many of those that train and
+    validate, as many of each as in the whole, the first in that order: fewer are always among more.
 
     Raises
     ------
     InputError
         If nobody is left to train or to validate, or there are fewer participants than asked for.
     """
-    rows = deal_splits(rows, seed)
+    rows = rows if any(row.split for row in rows) else dealt(rows, seed)
     of: dict[str, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):
         of[row.participant_id].append(index)
@@ -71,10 +55,10 @@ def split_rows(rows: Sequence[Row], seed: int, *, participants: int | None = Non
             f"expected at least {wanted} participants to learn from, got {len(order)} in the table"
         )
     named = {row.participant_id for row in rows if row.split == "validation"}
-    validation = [
-        p for i, p in enumerate(order[:wanted]) if (p in named if named else i % 10 == _VALIDATES)
-    ]
-    train = [p for p in order[:wanted] if p not in set(validation)]
+    validators = [p for p in order if p in named] if named else order[::_ONE_OF]
+    trainers = [p for p in order if p not in set(validators)]
+    n_validate = max(1, round(wanted * len(validators) / max(1, len(order))))
+    validation, train = validators[:n_validate], trainers[: wanted - n_validate]
     if not train or not validation:
         raise InputError(
             f"expected at least one participant to train and one to validate, got {len(train)} and "
