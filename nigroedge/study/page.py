@@ -30,7 +30,8 @@ th, td { padding: .28rem .9rem .28rem 0; text-align: right; white-space: nowrap;
 th:first-child, td:first-child, td.text, th.text { text-align: left; }
 td.text { white-space: normal; min-width: 15rem; }
 td:first-child { overflow-wrap: anywhere; white-space: normal; min-width: 8rem; }
-thead th { white-space: normal; border-bottom: 2px solid #333; font-weight: 600; vertical-align: bottom; }
+thead th { white-space: normal; border-bottom: 2px solid #333; font-weight: 600;
+  vertical-align: bottom; }
 tbody td { border-bottom: 1px solid #ddd; }
 tr.model td { font-weight: 600; }
 tr.first-baseline td { border-top: 2px solid #999; }
@@ -85,9 +86,8 @@ def table(
     rows: Iterable[tuple[str, Sequence[str]]],
     *,
     texts: int = 0,
-    escape_caption: bool = True,
 ) -> str:
-    """Lay out cells that are HTML already; the last `texts` columns hold sentences."""
+    """Lay out caption and cells that are HTML already; the last `texts` columns hold sentences."""
     first_text = len(heading) - texts
     head = "".join(
         f'<th scope="col"{_is_text(i >= first_text)}>{cell}</th>' for i, cell in enumerate(heading)
@@ -98,9 +98,9 @@ def table(
         + "</tr>"
         for kind, cells in rows
     )
-    shown = escape(caption) if escape_caption else caption
     return (
-        f'<p class="caption">{shown}</p>\n<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f'<p class="caption">{caption}</p>\n<div class="scroll"><table>\n'
+        f"<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody></table></div>"
     )
 

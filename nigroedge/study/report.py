@@ -141,6 +141,7 @@ def _bias_table(evaluation: Evaluation) -> str:
         limits = found.agreement
         estimates = (limits.bias, limits.lower, limits.upper)
         cells = [with_interval(each, "t", 2) for each in estimates] + _line(found)
+        cells = [cell.replace(" <span", "<br><span") for cell in cells]
         rows.append((_kind(evaluation, name), [_called(evaluation, name), *cells]))
     caption = (
         "Bias and limits of agreement (predicted − measured, bias ± 1.96 SD), and the line "
@@ -367,7 +368,7 @@ def _largest(evaluation: Evaluation) -> str:
     ]
     heading = ["line of the table", "side", "reading", "measured", "predicted", "residual"]
     caption = f"{shown(name)}: look at these images first. All rows are in predictions.csv."
-    return "<h2>Largest residuals</h2>" + table(caption, heading, rows, escape_caption=False)
+    return "<h2>Largest residuals</h2>" + table(caption, heading, rows)
 
 
 def _provenance(provenance: Mapping[str, Any]) -> str:
