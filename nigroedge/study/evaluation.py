@@ -139,7 +139,6 @@ class Evaluation:
         results = {name: _plain(asdict(result)) for name, result in self.results.items()}
         return {
             "simulated": self.simulated,
-            "models": list(self.models),
             "baselines": dict(self.baseline_sources),
             "results": results,
             "table_1": {name: _plain(asdict(table)) for name, table in self.table_1.items()},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The study's figures as SVG: sorted SBR, as figure 2 of Bae 2023, and three of the residuals.
+"""The study's figures as SVG: sorted SBR, as figure 2 of Bae 2023, and four of the errors.
 
 Colours are Okabe and Ito's, which people with any colour vision can tell apart; what matters is
 told by shape and line as well. A figure of many points holds its points as a picture.
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from nigroedge.errors import MissingDependencyError
+from nigroedge.study.baseline import NAMES
 from nigroedge.study.concordance import Floats
 from nigroedge.study.evaluation import Evaluation, Performance
 from nigroedge.study.unit import Unit
@@ -50,8 +51,8 @@ def figures(evaluation: Evaluation) -> dict[str, str]:
     Returns
     -------
     dict of str → str
-        'sorted', then for each model 'agreement: NAME', 'residual: NAME', 'calibration: NAME' →
-        SVG.
+        'sorted', then for each model 'agreement: NAME', 'residual: NAME', 'calibration: NAME' and
+        'within: NAME' → SVG.
 
     Raises
     ------
@@ -88,11 +89,11 @@ def draw_sorted(axes: Any, unit: Unit, models: list[str]) -> None:
         axes.scatter(
             place,
             unit.predictions[name][order],
-            s=size,
+            s=size if i == 0 else 1.5 * size,
             marker=MARKERS[i % len(MARKERS)],
-            facecolor=COLOURS[i % len(COLOURS)],
-            edgecolor="white",
-            linewidth=0.4,
+            facecolor="none" if i else COLOURS[0],
+            edgecolor=COLOURS[i % len(COLOURS)],
+            linewidth=0.9,
             label=f"predicted, {_short(name)}",
             rasterized=_many(unit),
         )
@@ -175,10 +176,32 @@ def draw_calibration(
     _legend(axes)
 
 
+def draw_within(axes: Any, unit: Unit, predicted: Floats, found: Performance, colour: str) -> None:
+    """Draw the share of values whose error is at most so large, for the model and the baselines."""
+    baselines = {name: unit.predictions[name] for name in NAMES if name in unit.predictions}
+    share = 100 * np.arange(1, len(unit.measured) + 1) / len(unit.measured)
+    for i, (name, values) in enumerate({"model": predicted, **baselines}.items()):
+        axes.step(
+            np.r_[0, np.sort(np.abs(values - unit.measured))],
+            np.r_[0, share],
+            where="post",
+            color=GREY if i else colour,
+            linestyle=("-", ":", "--", "-.")[i],
+            linewidth=1.3 if i else 2.2,
+            label=name,
+        )
+    axes.set_xlim(left=0)
+    axes.set_ylim(0, 102)
+    axes.set_xlabel("absolute error, SBR")
+    axes.set_ylabel("share of participants, %")
+    _legend(axes)
+
+
 _OF_A_MODEL: dict[str, Callable[..., None]] = {
     "agreement": draw_agreement,
     "residual": draw_residual,
     "calibration": draw_calibration,
+    "within": draw_within,
 }
 
 

@@ -96,7 +96,7 @@ def two_sample_test(first: Floats, second: Floats) -> Test:
         return Test(None, f"fewer than {MIN_GROUP} in a group")
     normal = [shapiro_p(values) for values in (first, second)]
     said = "Shapiro–Wilk " + ", ".join(
-        f"{reading} p = {p:.3g}" for reading, p in zip(READINGS, normal, strict=True)
+        f"{reading} {p_text(p)}" for reading, p in zip(READINGS, normal, strict=True)
     )
     stats = scipy_stats()
     if min(normal) >= NORMALITY_P:
@@ -115,7 +115,7 @@ def paired_test(differences: Floats) -> Test:
     if not differences.any():
         return Test(None, "no difference in any pair")
     normal = shapiro_p(differences)
-    said = f"Shapiro–Wilk of the differences p = {normal:.3g}"
+    said = f"Shapiro–Wilk {p_text(normal)}"
     stats = scipy_stats()
     if normal >= NORMALITY_P:
         result = stats.ttest_1samp(differences, 0.0)
@@ -124,6 +124,11 @@ def paired_test(differences: Floats) -> Test:
         result = stats.wilcoxon(differences)
         name, why = "Wilcoxon signed-rank test", f"the differences are not normal: {said}"
     return Test(name, why, float(result.statistic), float(result.pvalue))
+
+
+def p_text(p: float) -> str:
+    """Give a p-value as people write it."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def shapiro_p(values: Floats) -> float:

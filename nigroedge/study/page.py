@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from nigroedge.study.groups import Group, Test
+from nigroedge.study.groups import Group, Test, p_text
 from nigroedge.study.interval import Estimate, Interval
 
 STYLE = """
@@ -23,14 +23,15 @@ p, ul, dl { max-width: 46rem; }
 .notice { border-left: 5px solid #D55E00; background: #fdf3ec; padding: .5rem .8rem;
   margin: .6rem 0; }
 .scroll { overflow-x: auto; margin: .6rem 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
-caption { text-align: left; font-size: .92rem; color: #444; padding-bottom: .3rem; }
-th, td { padding: .28rem 1.1rem .28rem 0; text-align: right; white-space: nowrap;
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
+p.caption { font-size: .92rem; color: #444; margin: 1rem 0 .2rem; }
+th, td { padding: .28rem .9rem .28rem 0; text-align: right; white-space: nowrap;
   vertical-align: top; }
 th:first-child, td:first-child, td.text, th.text { text-align: left; }
-td.text { white-space: normal; min-width: 16rem; }
+td.text { white-space: normal; min-width: 15rem; }
 td:first-child { overflow-wrap: anywhere; white-space: normal; min-width: 8rem; }
-thead th { border-bottom: 2px solid #333; font-weight: 600; vertical-align: bottom; }
+thead th { white-space: normal; border-bottom: 2px solid #333; font-weight: 600;
+  vertical-align: bottom; }
 tbody td { border-bottom: 1px solid #ddd; }
 tr.model td { font-weight: 600; }
 tr.first-baseline td { border-top: 2px solid #999; }
@@ -38,13 +39,14 @@ tr.first-baseline td { border-top: 2px solid #999; }
 figure { margin: .8rem 0; break-inside: avoid; }
 figure img { max-width: 100%; height: auto; display: block; }
 figcaption { font-size: .9rem; color: #444; max-width: 46rem; }
-.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); gap: 1rem; }
+.grid { display: grid; gap: 1rem 2rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); }
 code { overflow-wrap: anywhere; }
 dt { font-weight: 600; margin-top: .5rem; }
 dd { margin-left: 1rem; }
 @media print {
   body { font-size: 10.5pt; max-width: none; padding: 0; }
-  h2, h3 { break-after: avoid; }
+  h2, h3, p.caption { break-after: avoid; }
   .scroll { overflow: visible; }
   table { font-size: 8.5pt; break-inside: avoid; }
   th, td { padding-right: .5rem; }
@@ -84,9 +86,8 @@ def table(
     rows: Iterable[tuple[str, Sequence[str]]],
     *,
     texts: int = 0,
-    escape_caption: bool = True,
 ) -> str:
-    """Lay out cells that are HTML already; the last `texts` columns hold sentences."""
+    """Lay out caption and cells that are HTML already; the last `texts` columns hold sentences."""
     first_text = len(heading) - texts
     head = "".join(
         f'<th scope="col"{_is_text(i >= first_text)}>{cell}</th>' for i, cell in enumerate(heading)
@@ -97,9 +98,9 @@ def table(
         + "</tr>"
         for kind, cells in rows
     )
-    shown = escape(caption) if escape_caption else caption
     return (
-        f'<div class="scroll"><table><caption>{shown}</caption>\n<thead><tr>{head}</tr></thead>\n'
+        f'<p class="caption">{caption}</p>\n<div class="scroll"><table>\n'
+        f"<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody></table></div>"
     )
 
@@ -130,7 +131,9 @@ def listing(parts: Sequence[str]) -> str:
 
 
 def number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}".replace("-", "−") if math.isfinite(value) else "–"
+    if not math.isfinite(value):
+        return "–"
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
 def signed(value: float) -> str:
@@ -158,11 +161,10 @@ def group(found: Group) -> str:
 def test(found: Test) -> str:
     if found.name is None:
         return f"none: {escape(found.reason)}"
-    p = found.p or 0.0
-    shown = "p &lt; 0.001" if p < 0.001 else f"p = {p:.3f}"
     statistic = (
         ""
         if found.statistic is None or not math.isfinite(found.statistic)
         else (f", statistic {number(found.statistic, 2)}")
     )
-    return f"<strong>{shown}</strong>, {escape(found.name)}{statistic} ({escape(found.reason)})"
+    p = escape(p_text(found.p or 0.0))
+    return f"<strong>{p}</strong>, {escape(found.name)}{statistic} ({escape(found.reason)})"

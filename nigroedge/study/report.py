@@ -123,7 +123,7 @@ def _main_table(evaluation: Evaluation) -> str:
     result = evaluation.results["participant"]
     lines = [
         "<h2>Agreement with measured SBR, by participant</h2>",
-        _performance_table(evaluation, "participant", detailed=True),
+        _performance_table(evaluation, "participant"),
         _ceiling_text(result),
         "<p>Baselines, without which no score means anything:</p><ul>",
     ]
@@ -131,34 +131,59 @@ def _main_table(evaluation: Evaluation) -> str:
         f"<li><strong>{name}</strong>: {escape(source)}</li>"
         for name, source in evaluation.baseline_sources.items()
     ]
-    return "\n".join([*lines, "</ul>"])
+    return "\n".join([*lines, "</ul>", _bias_table(evaluation)])
+
+
+def _bias_table(evaluation: Evaluation) -> str:
+    heading = ["prediction", "bias", "lower limit", "upper limit", "slope", "intercept"]
+    rows = []
+    for name, found in evaluation.results["participant"].performance.items():
+        limits = found.agreement
+        estimates = (limits.bias, limits.lower, limits.upper)
+        cells = [with_interval(each, "t", 2) for each in estimates] + _line(found)
+        cells = [cell.replace(" <span", "<br><span") for cell in cells]
+        rows.append((_kind(evaluation, name), [_called(evaluation, name), *cells]))
+    caption = (
+        "Bias and limits of agreement (predicted − measured, bias ± 1.96 SD), and the line "
+        "measured = intercept + slope · predicted, with 95 % t intervals."
+    )
+    return table(caption, heading, rows)
+
+
+def _called(evaluation: Evaluation, name: str) -> str:
+    return shown(name) if name in evaluation.models else f"baseline: {name}"
+
+
+def _kind(evaluation: Evaluation, name: str) -> str:
+    """Give the class of a row: models stand out, and a line divides them from the baselines."""
+    if name in evaluation.models:
+        return "model"
+    return "first-baseline" if name == next(iter(evaluation.baselines)) else ""
 
 
 def _ceiling_text(result: UnitResult) -> str:
-    said = [
-        f"<p><em>{shown(name)}</em>: ρc is {number(one.rho_c, 1)} % of the oracle's, the best "
-        f"that an image could tell; the RMSE lies {number(one.rmse, 1)} % of the way from the "
-        f"binary reading's down to the oracle's.</p>"
-        for name, one in result.ceiling.items()
-    ]
+    said = []
+    for name, one in result.ceiling.items():
+        way = (
+            f"the RMSE lies {number(one.rmse, 1)} % of the way from the binary reading's down to "
+            f"the oracle's"
+            if one.rmse > 0
+            else "the RMSE is no better than the binary reading's"
+        )
+        said.append(
+            f"<p><em>{shown(name)}</em>: ρc is {number(one.rho_c, 1)} % of the oracle's, the best "
+            f"that an image could tell; {way}.</p>"
+        )
     return "".join(said)
 
 
-def _performance_table(evaluation: Evaluation, unit: UnitName, *, detailed: bool) -> str:
+def _performance_table(evaluation: Evaluation, unit: UnitName) -> str:
     result = evaluation.results[unit]
-    heading = ["prediction", "ρc (95 %)", "MAE ± SD", "RMSE (95 %)"]
-    if detailed:
-        heading += ["median error", "error / range, %", "bias", "limits of agreement"]
-    rows = []
-    for name, found in result.performance.items():
-        is_model = name in evaluation.models
-        cells = [f"{shown(name)}" if is_model else f"baseline: {name}", *_scores(found)]
-        if detailed:
-            cells += _details(found)
-        kind = "model" if is_model else ""
-        if name == next(iter(evaluation.baselines), None):
-            kind = "first-baseline"
-        rows.append((kind, cells))
+    heading = ["prediction", "ρc (95 %)", "MAE ± SD", "median", "RMSE (95 %)", "MAE / range, %"]
+    rows = [
+        (_kind(evaluation, name), [_called(evaluation, name), *_scores(found)])
+        for name, found in result.performance.items()
+    ]
     independent = result.n == result.participants
     caption = (
         f"{UNITS[unit].capitalize()}: {result.n} values of {result.participants} participants. "
@@ -169,21 +194,13 @@ def _performance_table(evaluation: Evaluation, unit: UnitName, *, detailed: bool
 
 def _scores(found: Performance) -> list[str]:
     errors = found.residuals
-    independent = "normal" if errors.rmse.intervals["normal"] else "bca"
+    independent = errors.rmse.intervals["normal"] is not None
     return [
-        with_interval(found.rho_c, "fisher" if independent == "normal" else "bca", 3),
+        with_interval(found.rho_c, "fisher" if independent else "bca", 3),
         f"{number(errors.mae.value, 3)} ± {number(errors.sd, 3)}",
-        with_interval(errors.rmse, independent, 3),
-    ]
-
-
-def _details(found: Performance) -> list[str]:
-    errors, agreement = found.residuals, found.agreement
-    return [
         number(errors.median, 3),
+        with_interval(errors.rmse, "normal" if independent else "bca", 3),
         f"{number(errors.normalised_mean, 1)} ± {number(errors.normalised_sd, 1)}",
-        signed(agreement.bias.value),
-        f"{signed(agreement.lower.value)} to {signed(agreement.upper.value)}",
     ]
 
 
@@ -203,6 +220,7 @@ def _figures(evaluation: Evaluation, drawn: Mapping[str, str]) -> str:
         "the mean.",
         "calibration": "Calibration: measured against predicted SBR, identity (dotted) and "
         "least-squares line.",
+        "within": "Share of participants within an error of so much SBR, beside the baselines.",
     }
     for name in evaluation.models:
         lines += [f"<h3>{shown(name)}</h3>", '<div class="grid">']
@@ -271,36 +289,35 @@ def _comparisons(evaluation: Evaluation) -> str:
         "<p>First less second, with BCa intervals by participant. A negative difference of MAE or "
         "RMSE and a positive one of ρc speak for the first.</p>",
     ]
-    heading = ["", "Δ MAE", "Δ RMSE", "Δ ρc", "test of absolute errors"]
+    heading = ["", "Δ MAE", "Δ RMSE", "Δ ρc", "test of the absolute errors"]
+    rows = []
     for name, result in evaluation.results.items():
-        rows = [
-            (
-                "",
-                [
-                    shown(pair),
-                    *(with_interval(e, "bca", 3) for e in (found.mae, found.rmse, found.rho_c)),
-                    test(found.test),
-                ],
+        for pair, found in result.comparisons.items():
+            cells = (with_interval(e, "bca", 3) for e in (found.mae, found.rmse, found.rho_c))
+            rows.append(
+                (
+                    "",
+                    [
+                        f"{shown(pair)}, {UNITS[name]}",
+                        *(cell.replace(" <span", "<br><span") for cell in cells),
+                        test(found.test),
+                    ],
+                )
             )
-            for pair, found in result.comparisons.items()
-        ]
-        caption = f"{UNITS[name].capitalize()}, {result.participants} participants."
-        lines.append(table(caption, heading, rows, texts=1))
+    participants = evaluation.results["participant"].participants
+    lines.append(table(f"{participants} participants.", heading, rows, texts=1))
     return "\n".join(lines)
 
 
 def _by_side(evaluation: Evaluation) -> str:
     tables = [
-        _performance_table(evaluation, name, detailed=False)
-        for name in evaluation.results
-        if name != "participant"
+        _performance_table(evaluation, name) for name in evaluation.results if name != "participant"
     ]
     return "\n".join(["<h2>Agreement by side</h2>", *tables])
 
 
 def _rho_c_intervals(evaluation: Evaluation) -> str:
-    heading = ["", "n", "ρc", "Fisher", "Lin", "BCa", "r", "C_b", "MAE, BCa", "RMSE, BCa"]
-    heading += ["calibration slope", "intercept"]
+    heading = ["", "n", "ρc", "Fisher", "Lin", "BCa", "r", "C<sub>b</sub>"]
     rows = [
         (
             "",
@@ -311,17 +328,14 @@ def _rho_c_intervals(evaluation: Evaluation) -> str:
                 *(between(found.rho_c.intervals[kind], 4) for kind in ("fisher", "lin", "bca")),
                 number(found.pearson_r, 4),
                 number(found.accuracy, 4),
-                between(found.residuals.mae.intervals["bca"], 3),
-                between(found.residuals.rmse.intervals["bca"], 3),
-                *_line(found),
             ],
         )
         for unit, result in evaluation.results.items()
         for name, found in result.performance.items()
         if name in evaluation.models
     ]
-    caption = "ρc = r · C_b: precision and accuracy. 95 % intervals; – where a method has none."
-    return "<h2>All intervals</h2>" + table(caption, heading, rows)
+    caption = "ρc = r · C_b: precision times accuracy. 95 % intervals; – where a method has none."
+    return "<h2>The three intervals of ρc</h2>" + table(caption, heading, rows)
 
 
 def _line(found: Performance) -> list[str]:
@@ -354,7 +368,7 @@ def _largest(evaluation: Evaluation) -> str:
     ]
     heading = ["line of the table", "side", "reading", "measured", "predicted", "residual"]
     caption = f"{shown(name)}: look at these images first. All rows are in predictions.csv."
-    return "<h2>Largest residuals</h2>" + table(caption, heading, rows, escape_caption=False)
+    return "<h2>Largest residuals</h2>" + table(caption, heading, rows)
 
 
 def _provenance(provenance: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from nigroedge.study.table import Row
 UnitName = Literal["participant", "left", "right", "side"]
 #: Name → what people read.
 UNITS: Mapping[UnitName, str] = {
-    "participant": "by participant (mean of sides)",
+    "participant": "by participant",
     "left": "left sides",
     "right": "right sides",
     "side": "all sides",
