@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_quantize(commands)
     _add_from_savedmodel(commands)
     _add_parity(commands)
+    _add_reference(commands)
     _add_cohort(commands)
     return parser
 
@@ -354,6 +355,35 @@ def _cohort(args: argparse.Namespace) -> int:
     config = CohortConfig("fast" if args.fast else "physical", args.seed)
     participants = args.participants or STUDY_PARTICIPANTS
     print(simulate_cohort(config, participants, args.output, workers=args.workers))
+    return DONE
+
+
+# ---- reference -----------------------------------------------------------------------------------
+
+
+def _add_reference(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "reference",
+        "make the bundled model from nothing: cohort, training, evaluation, INT8 (docs/study)",
+    )
+    add = parser.add_argument
+    add("--threads", type=_positive, default=2, help="default 2; the weights depend on it")
+    add("--miniature", action="store_true", help="8 participants, 2 epochs: shows that it runs")
+    add("--bundle", action="store_true", help="copy model and results to nigroedge and docs")
+    add("-o", "--output", type=Path, default=Path("runs/reference"), metavar="DIR")
+    parser.set_defaults(run=_reference)
+
+
+def _reference(args: argparse.Namespace) -> int:
+    from export.reference import MINIATURE, REFERENCE, bundle, reference
+    from nigroedge.cli import main as nigroedge
+
+    plan = MINIATURE if args.miniature else REFERENCE
+    print(reference(plan, args.output, threads=args.threads, export=main, nigroedge=nigroedge))
+    if args.bundle:
+        root = Path(__file__).resolve().parents[1]
+        bundle(args.output, root / "nigroedge" / "models", root / "docs" / "study")
     return DONE
 
 

@@ -11,19 +11,24 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from export.cohort import deal
 from export.progress import say
+from export.spec import git_revision
+from nigroedge.artefact import read_artefact
 from nigroedge.errors import NigroedgeError
+from nigroedge.model import read_spec
 from nigroedge.study.table import read_table, write_table
 
 #: Runs a command line (without the program's name) and gives its exit code.
 Run = Callable[[list[str]], int]
 
 #: The first participants of the cohort are the study's (`export.cohort.deal`).
-STUDY, LARGE = "study", "large"
+STUDY, LARGE, CURVE = "study", "large", "curve"
 #: Run and file name of the model to bundle: preset slim.
 MODEL = "reference"
 
@@ -133,7 +138,7 @@ def _steps(
     for name, cohort, models in (
         (STUDY, study, [model, resnet]),
         (LARGE, table, [model, resnet]),
-        ("curve", table, [model, *curve]),
+        (CURVE, table, [*curve, model]),
     ):
         output = folder / name / "results.json"
         steps.append(Step(f"evaluate {name}", output, nigroedge, _evaluate(cohort, models, output)))
@@ -162,8 +167,9 @@ def _train(
 
     Fewer participants make more epochs, so that every run takes as many steps.
     """
-    learners = plan.participants if participants is None else participants
-    epochs = plan.epochs if participants is None else plan.epochs * plan.participants // learners
+    epochs = plan.epochs
+    if participants is not None:
+        epochs = round(plan.epochs * n_learners(plan.participants) / participants)
     few = [] if participants is None else ["--train-participants", str(participants)]
     resume = ["--resume"] if (model.parent / "config.json").exists() else []
     return [
@@ -173,9 +179,15 @@ def _train(
     ]
 
 
+def n_learners(participants: int) -> int:
+    """Give how many of a simulated cohort train or validate."""
+    return sum(split != "test" for split in deal(participants, 0))
+
+
 def _evaluate(table: Path, models: Sequence[Path], output: Path) -> list[str]:
     named = [part for model in models for part in ("--model", str(model))]
-    return ["evaluate", str(table), *named, "--out", str(output.parent)]
+    # The built-in engine has no shortcuts, which resnet needs: one engine for all.
+    return ["evaluate", str(table), *named, "--engine", "onnx", "--out", str(output.parent)]
 
 
 def _cut_table(table: Path, output: Path, participants: int) -> int:
@@ -196,10 +208,105 @@ def _run_timed(step: Step, times: Path) -> None:
     times.write_text(json.dumps(taken, indent=1) + "\n")
 
 
+# ---- what it found -------------------------------------------------------------------------------
+
+
 def _summarise(plan: Plan, folder: Path) -> Path:
-    return folder / "times.json"
+    """Gather scores, learning curve and times in results.json, and draw the curve."""
+    evaluated = {
+        name: json.loads((folder / name / "results.json").read_text())
+        for name in (STUDY, LARGE, CURVE)
+    }
+    learners = n_learners(plan.participants)
+    sizes = {f"n{n:04}": n for n in plan.curve} | {MODEL: learners}
+    curve = {
+        unit: _curve(evaluated[CURVE]["results"][unit], sizes) for unit in ("participant", "side")
+    }
+    results = {
+        "notice": evaluated[LARGE]["notes"],
+        "plan": asdict(plan),
+        "git_revision": git_revision(),
+        "models": {m["name"]: m["files"] for m in evaluated[LARGE]["models"]},
+        "card": load_card(folder / MODEL / f"{MODEL}.onnx"),
+        **{name: _scores(evaluated[name]) for name in (STUDY, LARGE)},
+        "learning_curve": curve,
+        "seconds": json.loads((folder / "times.json").read_text()),
+    }
+    path = folder / "results.json"
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    draw_learning_curve(folder / "learning-curve.svg", curve["participant"])
+    return path
 
 
-def _bundle(folder: Path, models: Path) -> None:
-    for name in ("onnx", "int8.onnx", "int8.xml", "int8.bin"):
-        shutil.copyfile(folder / MODEL / f"{MODEL}.{name}", models / f"{MODEL}.{name}")
+def _scores(evaluated: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the main numbers of an evaluation, by participant and by side."""
+    return {
+        unit: {
+            "n": result["n"],
+            "scores": {name: _score(row) for name, row in result["performance"].items()},
+            "per_cent_of_ceiling": result["ceiling"],
+            "comparisons": result["comparisons"],
+        }
+        for unit, result in evaluated["results"].items()
+        if unit in ("participant", "side")
+    }
+
+
+def _score(performance: Mapping[str, Any]) -> dict[str, Any]:
+    residuals = performance["residuals"]
+    return {
+        "rho_c": performance["rho_c"],
+        "rmse": residuals["rmse"],
+        "mae": residuals["mae"],
+        "mae_sd": residuals["sd"],
+    }
+
+
+def _curve(result: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+    """Give the scores by number of participants learned from, and the baselines'."""
+    scores = {name: _score(row) for name, row in result["performance"].items()}
+    by_size = sorted((n, scores.pop(name)) for name, n in sizes.items())
+    return {"points": [{"participants": n, **row} for n, row in by_size], "baselines": scores}
+
+
+def load_card(model: Path) -> dict[str, Any]:
+    """Give the card of a model file."""
+    return asdict(read_spec(read_artefact(model)).card)
+
+
+def draw_learning_curve(path: Path, curve: Mapping[str, Any]) -> None:
+    """Draw ρc and RMSE against the number of participants, baselines as level lines."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    for axes, (key, name) in zip(
+        figure.subplots(1, 2), (("rho_c", "ρc"), ("rmse", "RMSE, SBR")), strict=True
+    ):
+        sizes = [point["participants"] for point in curve["points"]]
+        values = [point[key]["value"] for point in curve["points"]]
+        bars = [point[key]["intervals"]["bca"] for point in curve["points"]]
+        spread = [
+            [abs(bar[end] - value) if bar else 0.0 for bar, value in zip(bars, values, strict=True)]
+            for end in ("low", "high")
+        ]
+        axes.errorbar(sizes, values, spread, marker="o", capsize=3, label="slim")
+        for (baseline, row), style in zip(
+            curve["baselines"].items(), ("-.", "--", ":"), strict=False
+        ):
+            axes.axhline(row[key]["value"], color="0.4", linestyle=style, label=baseline)
+        axes.set(xscale="log", xlabel="participants to learn from", ylabel=name)
+        axes.set_xticks(sizes, [str(n) for n in sizes], minor=False)
+        axes.minorticks_off()
+    axes.legend(fontsize="small")
+    figure.savefig(path, format="svg", metadata={"Date": None})
+
+
+def bundle(folder: Path, models: Path, study: Path) -> None:
+    """Copy the model with its INT8 siblings, and the results, to where the project keeps them."""
+    study.mkdir(parents=True, exist_ok=True)
+    for ending in ("onnx", "int8.onnx", "int8.xml", "int8.bin"):
+        shutil.copyfile(folder / MODEL / f"{MODEL}.{ending}", models / f"{MODEL}.{ending}")
+    for name in ("results.json", "learning-curve.svg"):
+        shutil.copyfile(folder / name, study / name)
+    for name in (MODEL, "resnet"):
+        shutil.copyfile(folder / name / "log.svg", study / f"{name}-log.svg")
