@@ -25,7 +25,7 @@ from nigroedge.phantom.shapes import (
     product,
     smooth_step,
 )
-from nigroedge.phantom.subject import SideState, Subject, generator, remaining
+from nigroedge.phantom.subject import SideState, Subject, generator, iron_load
 
 #: Voxels painted at once: few enough for the cache, and a bound on the memory of a whole slab.
 _BLOCK_VOXELS = 1 << 18
@@ -72,7 +72,7 @@ def _mixed(a: Tissue, b: Tissue, share: float) -> Tissue:
 def _paint_side(canvas: Canvas, side: SideState) -> None:
     """Paint the nuclei and veins of one side; the nigra follows its state."""
     anatomy, width = side.anatomy, canvas.subject.contrast.nucleus_edge_mm
-    nigra = _mixed(TISSUES["nigra diseased"], TISSUES["nigra healthy"], remaining(side.state))
+    nigra = _mixed(TISSUES["nigra healthy"], TISSUES["nigra diseased"], iron_load(side.state))
     nigra = nigra.with_iron(side.iron)
     for place in anatomy.grey:
         canvas.blob(place, TISSUES["grey"], 3.5, 0.8)
