@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole chain in miniature: from nothing to a bundled model and its scores, and on again."""
+
+import json
+
+import pytest
+
+import export.reference as chain
+from export.__main__ import main as export
+from export.reference import MINIATURE, REFERENCE, bundle, n_learners, reference
+from nigroedge.cli import main as nigroedge
+from nigroedge.errors import NigroedgeError
+from nigroedge.model import load_model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A chain that was cut off while its first model was learning, and run again."""
+    folder = tmp_path_factory.mktemp("chain")
+    with pytest.raises(NigroedgeError, match="resnet: exit code 1"):
+        run(folder, export=lambda line: 1 if "resnet" in line else export(line))
+    run(folder, export=export)
+    return folder
+
+
+def run(folder, export=export, nigroedge=nigroedge):
+    return reference(MINIATURE, folder, threads=1, export=export, nigroedge=nigroedge, scan="fast")
+
+
+def test_the_chain_leaves_scores_with_every_baseline_beside_them(folder):
+    results = json.loads((folder / "results.json").read_text())
+
+    for cohort, n in (("study", 2), ("large", 2)):
+        people = results[cohort]["participant"]
+        assert n == people["n"]
+        assert {"reference", "resnet", "constant", "reading", "oracle"} >= set(people["scores"])
+        assert {"reference", "resnet", "constant", "oracle"} <= set(people["scores"])
+        assert ["reference - resnet"] == list(people["comparisons"])
+    points = results["learning_curve"]["participant"]["points"]
+    assert [3, 5, 6] == [point["participants"] for point in points]
+    assert "not comparable with any published score" in results["notice"][0]
+    assert {"cohort", "reference", "resnet", "quantise"} <= set(results["seconds"])
+    assert "<svg" in (folder / "learning-curve.svg").read_text()
+
+
+def test_the_report_is_written_for_every_evaluation(folder):
+    for name in ("study", "large", "curve"):
+        assert "not comparable" in (folder / name / "report.html").read_text()
+
+
+def test_what_is_there_is_not_done_again(folder):
+    def never(line):
+        raise AssertionError(f"ran {line}")
+
+    assert folder / "results.json" == run(folder, export=never, nigroedge=never)
+
+
+def test_a_run_that_was_begun_is_resumed(folder, monkeypatch):
+    (folder / "n0003" / "n0003.onnx").unlink()
+    lines = []
+
+    def listed(line):
+        lines.append(line)
+        return export(line)
+
+    run(folder, export=listed)
+    assert ["train"] == [line[0] for line in lines]
+    assert "--resume" in lines[0]
+
+
+def test_the_bundle_is_the_model_with_its_siblings(folder, tmp_path):
+    (tmp_path / "models").mkdir()
+    bundle(folder, tmp_path / "models", tmp_path / "study")
+
+    assert {f"reference.{end}" for end in ("onnx", "int8.onnx", "int8.xml", "int8.bin")} == {
+        path.name for path in (tmp_path / "models").iterdir()
+    }
+    assert "reference" == load_model(tmp_path / "models" / "reference.onnx").spec.card.name
+    assert {"results.json", "learning-curve.svg", "reference-log.svg", "resnet-log.svg"} == {
+        path.name for path in (tmp_path / "study").iterdir()
+    }
+
+
+def test_the_reference_plan_is_that_of_the_study():
+    assert 2000 == n_learners(REFERENCE.participants)
+    assert (50, 100, 200, 293, 1000) == REFERENCE.curve
+    assert 293 == n_learners(REFERENCE.study)
+    assert chain.MODEL == "reference"
