@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from export.cohort import deal
 from export.progress import say
 from export.spec import git_revision
 from nigroedge.artefact import read_artefact
@@ -39,12 +38,17 @@ class Plan:
 
     Parameters
     ----------
-    participants, study : int
-        Simulated in all; the first ones that make the study's cohort.
+    fast, physical : int
+        Participants scanned by the fast path, to pre-train on; and physically, to go on with and
+        to evaluate on. The first ones of both are the same people, dealt out the same.
+    study : int
+        The first of the physical ones that make the study's cohort.
     curve : tuple of int
-        Participants to learn from, one run of slim each; the bundled model is the last point.
-    epochs : int
-        Of the model to bundle; the other runs take as many steps.
+        Participants of the fast path to learn from, one run of slim each.
+    epochs, tuning_epochs : int
+        On the fast path, then on the physical scans.
+    curve_steps : int
+        About so many steps for every point of the curve.
     recipe : tuple of str
         Arguments of `export train` that all runs have in common.
     batch : int
@@ -53,23 +57,51 @@ class Plan:
         Patches to calibrate INT8 with.
     """
 
-    participants: int
+    fast: int
+    physical: int
     study: int
     curve: tuple[int, ...]
     epochs: int
+    tuning_epochs: int
+    curve_steps: int
     recipe: tuple[str, ...]
     batch: int
     calibration: int
 
 
 RECIPE = (
-    *("--schedule", "one-cycle", "--learning-rate", "1e-3", "--weight-decay", "0.01"),
-    *("--average", "0.99", "--precision", "bf16"),
+    *("--schedule", "one-cycle", "--weight-decay", "0.01", "--average", "0.99"),
+    *("--precision", "bf16"),
     *("--jitter", "1", "--rotation", "0", "--contrast", "0.05", "--blur", "0.1", "--noise", "0.02"),
 )
-REFERENCE = Plan(2505, 367, (50, 100, 200, 293, 1000), 8, RECIPE, 8, 128)
+#: Peaks of the cycle: from random weights, and from those of the fast path.
+RATE, TUNING_RATE = "1e-3", "3e-4"
+
+REFERENCE = Plan(
+    fast=2505,
+    physical=734,
+    study=367,
+    curve=(50, 100, 200, 293, 1000, 2000),
+    epochs=5,
+    tuning_epochs=4,
+    curve_steps=900,
+    recipe=RECIPE,
+    batch=8,
+    calibration=128,
+)
 #: The same chain, for tests: it shows that every link holds, and its numbers mean nothing.
-MINIATURE = Plan(8, 6, (3, 5), 2, RECIPE, 2, 4)
+MINIATURE = Plan(
+    fast=8,
+    physical=8,
+    study=6,
+    curve=(3, 5),
+    epochs=2,
+    tuning_epochs=1,
+    curve_steps=4,
+    recipe=RECIPE,
+    batch=2,
+    calibration=4,
+)
 
 
 @dataclass(frozen=True)
@@ -82,9 +114,7 @@ class Step:
     arguments: list[str]
 
 
-def reference(
-    plan: Plan, folder: Path, *, threads: int, export: Run, nigroedge: Run, scan: str = "physical"
-) -> Path:
+def reference(plan: Plan, folder: Path, *, threads: int, export: Run, nigroedge: Run) -> Path:
     """Run what is not yet done of the chain.
 
     Parameters
@@ -95,8 +125,6 @@ def reference(
         Of simulation and training.
     export, nigroedge : callables
         The command lines of `python -m export` and of nigroedge.
-    scan : {'physical', 'fast'}
-        How participants are scanned.
 
     Returns
     -------
@@ -109,7 +137,7 @@ def reference(
         If a command fails; what it said is on standard error.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    steps = _steps(plan, folder, threads, scan, export, nigroedge)
+    steps = _steps(plan, folder, threads, export, nigroedge)
     for number, step in enumerate(steps, 1):
         where = f"step {number} of {len(steps)}, {step.name}"
         if step.output.exists():
@@ -120,68 +148,63 @@ def reference(
     return _summarise(plan, folder)
 
 
-def _steps(
-    plan: Plan, folder: Path, threads: int, scan: str, export: Run, nigroedge: Run
-) -> list[Step]:
-    table, study = folder / "cohort" / "table.tsv", folder / "cohort" / "study.tsv"
-    model, resnet = (folder / name / f"{name}.onnx" for name in (MODEL, "resnet"))
+def _steps(plan: Plan, folder: Path, threads: int, export: Run, nigroedge: Run) -> list[Step]:
+    fast, physical = folder / "fast" / "table.tsv", folder / "physical" / "table.tsv"
+    study = physical.with_name("study.tsv")
     steps = [
-        Step("cohort", table, export, _cohort(plan, table.parent, threads, scan)),
-        Step("study cohort", study, lambda _: _cut_table(table, study, plan.study), []),
-        Step(MODEL, model, export, _train(plan, table, model, threads, "slim")),
-        Step("resnet", resnet, export, _train(plan, table, resnet, threads, "resnet")),
+        Step("fast cohort", fast, export, [*_cohort(plan.fast, fast, threads), "--fast"]),
+        Step("physical cohort", physical, export, _cohort(plan.physical, physical, threads)),
+        Step("study cohort", study, lambda _: _cut_table(physical, study, plan.study), []),
     ]
-    curve = [folder / f"n{n:04}" / f"n{n:04}.onnx" for n in plan.curve]
-    for n, point in zip(plan.curve, curve, strict=True):
-        arguments = _train(plan, table, point, threads, "slim", participants=n)
-        steps.append(Step(f"slim, {n} participants", point, export, arguments))
-    for name, cohort, models in (
-        (STUDY, study, [model, resnet]),
-        (LARGE, table, [model, resnet]),
-        (CURVE, table, [*curve, model]),
+    models = {}
+    for name, preset in ((MODEL, "slim"), ("resnet", "resnet")):
+        first, models[name] = (_model(folder, run) for run in (f"{name}-fast", name))
+        train = _train(plan, fast, first, threads, preset, plan.epochs, RATE)
+        tune = _train(
+            plan, physical, models[name], threads, preset, plan.tuning_epochs, TUNING_RATE
+        )
+        steps.append(Step(f"{name} on the fast path", first, export, train))
+        steps.append(Step(name, models[name], export, [*tune, "--start", str(first)]))
+    curve = {n: _model(folder, f"n{n:04}") for n in plan.curve}
+    for n, point in curve.items():
+        epochs = max(1, round(plan.curve_steps * plan.batch / (2 * 0.9 * n)))
+        train = _train(plan, fast, point, threads, "slim", epochs, RATE)
+        few = ["--train-participants", str(n)]
+        steps.append(Step(f"slim, {n} participants", point, export, [*train, *few]))
+    for name, cohort, compared in (
+        (STUDY, study, models.values()),
+        (LARGE, physical, models.values()),
+        (CURVE, fast, curve.values()),
     ):
         output = folder / name / "results.json"
-        steps.append(Step(f"evaluate {name}", output, nigroedge, _evaluate(cohort, models, output)))
-    quantised = model.with_name(f"{MODEL}.int8.xml")
-    arguments = ["quantize", str(model), "--patches", str(plan.calibration)]
-    steps.append(Step("quantise", quantised, export, arguments))
+        line = _evaluate(cohort, list(compared), output)
+        steps.append(Step(f"evaluate {name}", output, nigroedge, line))
+    quantised = models[MODEL].with_name(f"{MODEL}.int8.xml")
+    line = ["quantize", str(models[MODEL]), "--patches", str(plan.calibration)]
+    steps.append(Step("quantise", quantised, export, line))
     return steps
 
 
-def _cohort(plan: Plan, folder: Path, threads: int, scan: str) -> list[str]:
-    fast = ["--fast"] if scan == "fast" else []
-    size = ["--participants", str(plan.participants), "--workers", str(threads)]
-    return ["cohort", *size, *fast, "-o", str(folder)]
+def _model(folder: Path, run: str) -> Path:
+    return folder / run / f"{run}.onnx"
+
+
+def _cohort(participants: int, table: Path, threads: int) -> list[str]:
+    size = ["--participants", str(participants), "--workers", str(threads)]
+    return ["cohort", *size, "-o", str(table.parent)]
 
 
 def _train(
-    plan: Plan,
-    table: Path,
-    model: Path,
-    threads: int,
-    preset: str,
-    *,
-    participants: int | None = None,
+    plan: Plan, table: Path, model: Path, threads: int, preset: str, epochs: int, rate: str
 ) -> list[str]:
-    """Give the command that trains a run; it goes on with one that was cut off.
-
-    Fewer participants make more epochs, so that every run takes as many steps.
-    """
-    epochs = plan.epochs
-    if participants is not None:
-        epochs = round(plan.epochs * n_learners(plan.participants) / participants)
-    few = [] if participants is None else ["--train-participants", str(participants)]
+    """Give the command that trains a run; it goes on with one that was cut off."""
     resume = ["--resume"] if (model.parent / "config.json").exists() else []
     return [
         *("train", "--cohort", str(table), "--preset", preset, "--epochs", str(epochs)),
-        *("--batch", str(plan.batch), *plan.recipe, *few, "--threads", str(threads)),
-        *("--cache", str(table.parent.parent / "cache"), *resume, "-o", str(model.parent)),
+        *("--batch", str(plan.batch), "--learning-rate", rate, *plan.recipe),
+        *("--threads", str(threads), "--cache", str(model.parent.parent / "cache")),
+        *(*resume, "-o", str(model.parent)),
     ]
-
-
-def n_learners(participants: int) -> int:
-    """Give how many of a simulated cohort train or validate."""
-    return sum(split != "test" for split in deal(participants, 0))
 
 
 def _evaluate(table: Path, models: Sequence[Path], output: Path) -> list[str]:
@@ -217,8 +240,7 @@ def _summarise(plan: Plan, folder: Path) -> Path:
         name: json.loads((folder / name / "results.json").read_text())
         for name in (STUDY, LARGE, CURVE)
     }
-    learners = n_learners(plan.participants)
-    sizes = {f"n{n:04}": n for n in plan.curve} | {MODEL: learners}
+    sizes = {f"n{n:04}": n for n in plan.curve}
     curve = {
         unit: _curve(evaluated[CURVE]["results"][unit], sizes) for unit in ("participant", "side")
     }

@@ -12,7 +12,9 @@ from nigroedge.model import load_model
 from tests.conftest import ROOT
 from tests.onnx_files import float_model, random_net
 
-COMMANDS = ("init", "train", "onnx", "quantize", "from-savedmodel", "parity")
+COMMANDS = (
+    *("init", "cohort", "train", "onnx", "quantize", "from-savedmodel", "parity", "reference"),
+)
 
 
 def test_help_names_every_command_and_imports_no_torch():
@@ -44,6 +46,9 @@ def test_every_command_has_help(command, capsys):
         (["init", "--preset", "vgg", "-o", "x"], "invalid choice: 'vgg'"),
         (["init", "--preset", "slim", "--seed", "-1", "-o", "x"], "at least 0, got '-1'"),
         (["quantize", "m.onnx", "--patches", "0"], "at least 1, got '0'"),
+        (["train", "--cohort", "t", "--contrast", "-1"], "a number of at least 0, got '-1'"),
+        (["train", "--cohort", "t", "--average", "1"], "from 0 to below 1, got '1'"),
+        (["train", "--preset", "slim"], "--cohort, --epochs, -o/--output"),
         (["from-savedmodel", "d", "--axes", "ALL"], "expected axes such as 'ALI', got 'ALL'"),
         (["from-savedmodel", "d", "--spacing", "1,1"], "expected X,Y,Z in mm, got '1,1'"),
         (["from-savedmodel", "d", "--spacing", "1,1,0"], "expected X,Y,Z in mm, got '1,1,0'"),
@@ -62,7 +67,27 @@ def test_wrong_usage_says_what_was_expected(arguments, message, capsys):
     [
         (["quantize", "absent.onnx"], "export quantize: model file absent.onnx"),
         (["parity", "absent.onnx"], "export parity: model file absent.onnx"),
-        (["onnx", "absent", "-o", "x"], "export onnx: expected the folder of a run"),
+        (["onnx", "absent", "--cohort", "t", "-o", "x"], "export onnx: expected the folder of"),
+        (
+            [
+                "train",
+                "--preset",
+                "slim",
+                "--cohort",
+                "t",
+                "--epochs",
+                "1",
+                "--jitter",
+                "9",
+                "-o",
+                "r",
+            ],
+            "export train: expected jitter within 0 and 3, got 9",
+        ),
+        (
+            ["train", "--preset", "slim", "--cohort", "absent", "--epochs", "1", "-o", "r"],
+            "export train: 'absent': No such file",
+        ),
     ],
 )
 def test_a_refusal_is_one_line_and_exit_code_1(arguments, message, capsys, tmp_path, monkeypatch):

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-import export.reference as chain
 from export.__main__ import main as export
-from export.reference import MINIATURE, REFERENCE, bundle, n_learners, reference
+from export.cohort import deal
+from export.reference import MINIATURE, REFERENCE, bundle, reference
 from nigroedge.cli import main as nigroedge
 from nigroedge.errors import NigroedgeError
 from nigroedge.model import load_model
@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
 
 
 def run(folder, export=export, nigroedge=nigroedge):
-    return reference(MINIATURE, folder, threads=1, export=export, nigroedge=nigroedge, scan="fast")
+    return reference(MINIATURE, folder, threads=1, export=export, nigroedge=nigroedge)
 
 
 def test_the_chain_leaves_scores_with_every_baseline_beside_them(folder):
@@ -37,9 +37,11 @@ def test_the_chain_leaves_scores_with_every_baseline_beside_them(folder):
         assert {"reference", "resnet", "constant", "oracle"} <= set(people["scores"])
         assert ["reference - resnet"] == list(people["comparisons"])
     points = results["learning_curve"]["participant"]["points"]
-    assert [3, 5, 6] == [point["participants"] for point in points]
+    assert [3, 5] == [point["participants"] for point in points]
     assert "not comparable with any published score" in results["notice"][0]
-    assert {"cohort", "reference", "resnet", "quantise"} <= set(results["seconds"])
+    assert {"fast cohort", "physical cohort", "reference", "resnet", "quantise"} <= set(
+        results["seconds"]
+    )
     assert "<svg" in (folder / "learning-curve.svg").read_text()
 
 
@@ -82,7 +84,8 @@ def test_the_bundle_is_the_model_with_its_siblings(folder, tmp_path):
 
 
 def test_the_reference_plan_is_that_of_the_study():
-    assert 2000 == n_learners(REFERENCE.participants)
-    assert (50, 100, 200, 293, 1000) == REFERENCE.curve
-    assert 293 == n_learners(REFERENCE.study)
-    assert chain.MODEL == "reference"
+    learners = [split for split in deal(REFERENCE.fast, 0) if split != "test"]
+
+    assert 2000 == len(learners) == REFERENCE.curve[-1]
+    assert (50, 100, 200, 293, 1000) == REFERENCE.curve[:-1]
+    assert 74 == deal(REFERENCE.study, 0).count("test")

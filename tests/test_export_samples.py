@@ -17,7 +17,7 @@ from export.samples import (
     subject_seed,
     table_samples,
 )
-from nigroedge.errors import FormatError
+from nigroedge.errors import InputError, TableError
 from nigroedge.grid import PatchGrid
 from nigroedge.model import ModelSpec
 from nigroedge.phantom import draw_subject
@@ -88,7 +88,9 @@ def table(tmp_path):
     image.set_sform(affine, code=1)
     nibabel.save(image, tmp_path / "scan.nii")
     path = tmp_path / "table.csv"
-    path.write_text("image,side,x,y,z,sbr\nscan.nii,left,-6,-6,8,2.5\nscan.nii,right,-5,-6,8,\n")
+    path.write_text(
+        "participant_id,image,side,x,y,z,sbr\nP,scan.nii,left,-6,-6,8,2.5\nP,scan.nii,right,-5,-6,8,\n"
+    )
     return path, Volume(voxels, affine)
 
 
@@ -103,21 +105,30 @@ def test_a_table_gives_its_rows(table):
     assert 1 == len(table_samples(replace(SPEC, side="right"), path))
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("image,side,x,y\n", "missing z"),
-        ("image,side,x,y,z\n", "expected at least one row of side both, got none"),
-        ("image,side,x,y,z\nscan.nii,left,a,0,0\n", "line 2: .*could not convert"),
-        ("image,side,x,y,z\nscan.nii,left,0\n", "line 2: expected 5 values"),
-        ("image,side,x,y,z\nscan.nii,middle,0,0,0\n", "line 2: expected side left or right"),
-    ],
-)
-def test_a_table_that_cannot_be_read_is_refused(tmp_path, text, message):
-    (tmp_path / "table.csv").write_text(text)
+def test_all_that_is_wrong_with_a_table_is_said_at_once(table):
+    path, _ = table
+    header, left, right = path.read_text().splitlines()
+    path.write_text(
+        "\n".join([header, left.replace("-6,", "a,", 1), right.replace("right", "top")])
+    )
+    with pytest.raises(TableError) as refused:
+        table_samples(SPEC, path)
+    assert all(f"line {n}: " in str(refused.value) for n in (2, 3))
 
-    with pytest.raises(FormatError, match=message):
-        table_samples(SPEC, tmp_path / "table.csv")
+    path.write_text(
+        "\n".join([header, left.replace("-6", "-99", 1), right.replace("scan", "gone")])
+    )
+    with pytest.raises(TableError) as refused:
+        table_samples(SPEC, path)
+    assert all(f"line {n}: " in str(refused.value) for n in (2, 3))
+
+
+def test_a_table_without_the_side_that_the_model_serves_is_refused(table):
+    path, _ = table
+    path.write_text("\n".join(path.read_text().splitlines()[:2]))
+
+    with pytest.raises(InputError, match="expected at least one row of side right, got none"):
+        table_samples(replace(SPEC, side="right"), path)
 
 
 def test_samples_are_the_same_for_the_same_seed():
