@@ -27,7 +27,7 @@ from nigroedge.volume import Volume
 Shape = tuple[int, int, int]
 
 #: The scene beyond each face of the image, mm: sources further off are the background's business.
-SURROUND_MM = 4.0
+SURROUND_MM = 3.0
 #: Voxels of the box beyond the windows: background removal loses 2 mm, and χ near there is worse.
 RIM = np.array([6, 6, 3])
 #: SD and limit of the share of the scan for which the head lies one voxel off (assumed).
@@ -38,8 +38,9 @@ METHOD = replace(
     METHODS["best"],
     unwrap="laplacian",
     vsharp_radii_mm=(6.0, 4.0, 2.0),
-    tv_iterations=12,
+    tv_iterations=10,
     margin_mm=8.0,
+    offset_sigma_voxels=(5.0, 5.0, 2.5),
 )
 
 

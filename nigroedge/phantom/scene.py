@@ -134,9 +134,10 @@ def _paint(canvas: Canvas, tile: Floats) -> None:
     for side in (subject.left, subject.right):
         _paint_side(canvas, side)
     _paint_head(canvas)
-    canvas.density *= 1 + np.float32(contrast.texture) * (
-        np.float32(0.7) * fine + coarse + np.float32(2.0) * streaks
-    )
+    # Fibre tracts make the slow streaks; where iron is, in the nuclei, there are few.
+    iron = np.clip(canvas.chi * np.float32(1 / (0.08 * contrast.chi_gain)), 0, 1)
+    slow = (coarse + np.float32(2.0) * streaks) * (1 - np.float32(0.75) * iron)
+    canvas.density *= 1 + np.float32(contrast.texture) * (np.float32(0.8) * fine + slow)
     canvas.chi += np.float32(contrast.chi_texture_ppb * 1e-3) * fine
 
 
