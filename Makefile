@@ -6,6 +6,7 @@
 #   make lint       ruff, mypy, clang-format, and a build with warnings as errors
 #   make bench      timings beside other software (docs/benchmarks.md)
 #   make wheel      dist/*.whl
+#   make reference the bundled model from nothing: cohorts, training, evaluation, INT8 (hours; resumable)
 #   make sanitize   the C++ tests under address, undefined-behaviour and thread sanitizers
 #   make embed-loop EMBED_LOOP (100000) predictions through the C library, and the growth of memory
 #   make test-arm   the C++ tests on emulated 64-bit Arm (g++-aarch64-linux-gnu, qemu-user)
@@ -18,7 +19,7 @@ FUZZ_SECONDS ?= 600
 EMBED_LOOP ?= 100000
 CXX_SOURCES := $(shell find csrc examples tests/cpp tests/fuzz -name '*.cpp' -o -name '*.c' -o -name '*.h' -o -name '*.inc' -o -name CMakeLists.txt)
 
-.PHONY: demo test lint bench wheel sanitize embed-loop test-arm fuzz clean
+.PHONY: demo test lint bench wheel reference sanitize embed-loop test-arm fuzz clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -42,6 +43,9 @@ bench: $(VENV)/.bench
 
 wheel: $(VENV)/.base
 	$(BIN)/pip wheel --no-deps -w dist .
+
+reference: $(VENV)/.test
+	$(BIN)/python -m export reference --bundle -o runs/reference
 
 sanitize: sanitize-address,undefined sanitize-thread
 
