@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nigroedge.phantom.canvas import Canvas, combined
-from nigroedge.phantom.noise import spread, unit_noise
+from nigroedge.phantom.noise import shares_of, spread, unit_noise
 from nigroedge.phantom.scene import painted
 from nigroedge.phantom.shapes import Floats, Matrix, Vector, affine_of, apply
 from nigroedge.phantom.subject import (
@@ -88,12 +88,14 @@ def render(
         chi[..., part], gain[..., part] = canvas.chi, coil_gain(canvas)
         signal[..., part] = combined(canvas.density, canvas.r2star)
     inner = (slice(_REACH, -_REACH),) * 3
-    chi, signal, gain = spread(spread(chi))[inner], spread(signal)[inner], gain[inner]
+    shares = shares_of(affine)
+    chi = spread(spread(chi, shares), shares)[inner]
+    signal, gain = spread(signal, shares)[inner], gain[inner]
     contrast = subject.contrast
     if noise:
         rng = generator(subject.seed, 2, repeat)
-        signal = signal + np.float32(contrast.noise) * unit_noise(rng, shape)
-        chi = chi + np.float32(contrast.chi_noise_ppb * 1e-3) * unit_noise(rng, shape)
+        signal = signal + np.float32(contrast.noise) * unit_noise(rng, shape, shares)
+        chi = chi + np.float32(contrast.chi_noise_ppb * 1e-3) * unit_noise(rng, shape, shares)
     image = smwi(np.abs(signal), chi, contrast.chi_threshold_ppm) * gain
     return Volume(image * np.float32(SIGNAL_UNIT), affine)
 
