@@ -78,7 +78,8 @@ def render(
     Volume
         Voxels float32, in scanner units: not negative, a peduncle near 1000.
     """
-    affine = np.asarray(affine, np.float64)
+    volume = Volume(np.empty(shape, np.float32), np.asarray(affine, np.float64))
+    affine = volume.affine
     # Painted beyond every face by what the point spread reaches: no voxel knows where the grid
     # ends.
     wide = (shape[0] + 2 * _REACH, shape[1] + 2 * _REACH, shape[2] + 2 * _REACH)
@@ -97,7 +98,8 @@ def render(
         signal = signal + np.float32(contrast.noise) * unit_noise(rng, shape, shares)
         chi = chi + np.float32(contrast.chi_noise_ppb * 1e-3) * unit_noise(rng, shape, shares)
     image = smwi(np.abs(signal), chi, contrast.chi_threshold_ppm) * gain
-    return Volume(image * np.float32(SIGNAL_UNIT), affine)
+    volume.voxels[...] = image * np.float32(SIGNAL_UNIT)
+    return volume
 
 
 def susceptibility(subject: Subject, affine: npt.ArrayLike, shape: tuple[int, int, int]) -> Volume:
