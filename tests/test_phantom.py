@@ -24,7 +24,8 @@ from nigroedge.phantom import (
 )
 from nigroedge.phantom.anatomy import BRAINSTEM_TILT, draw_anatomy
 from nigroedge.phantom.canvas import TISSUES, Tissue, magnitude
-from nigroedge.phantom.scan import _noise, smwi
+from nigroedge.phantom.noise import shares_of, spread, unit_noise
+from nigroedge.phantom.scan import smwi
 from nigroedge.phantom.shapes import (
     Blob,
     Vessel,
@@ -366,7 +367,7 @@ def test_echoes_are_combined_as_root_of_sum_of_squares():
 
 
 def test_noise_is_of_unit_size_and_as_correlated_as_in_the_real_patch():
-    noise = _noise(generator(1), (80, 80, 60))[2:-2, 2:-2, 2:-2]
+    noise = unit_noise(generator(1), (80, 80, 60))[2:-2, 2:-2, 2:-2]
     neighbours = [
         (noise[1:] * noise[:-1]).mean(),
         (noise[:, 1:] * noise[:, :-1]).mean(),

@@ -122,7 +122,7 @@ def _draw_nigrosome(rng: np.random.Generator, nigra: Blob) -> Blob:
 
 
 def _draw_red_nucleus(rng: np.random.Generator) -> Blob:
-    return Blob(_moved(rng, (5.4, 0.0, 0.0), 0.3), _resized(rng, (4.8, 4.7, 4.1), 0.07))
+    return Blob(_moved(rng, (5.4, 0.0, 0.0), 0.3), _resized(rng, (4.65, 4.5, 3.95), 0.07))
 
 
 def _draw_subthalamic(rng: np.random.Generator) -> Blob:

@@ -13,23 +13,34 @@ from typing import Any
 
 import numpy as np
 
-from nigroedge.phantom.shapes import Floats
+from nigroedge.phantom.shapes import Floats, Matrix
 
-#: Share of each neighbour against 1 of the voxel, along each axis of the slab. Noise one voxel
-#: apart then correlates by 0.61 in the plane and 0.71 across it, about that of a real patch
-#: (docs/phantom.md).
-NEIGHBOURS = (0.25, 0.25, 0.4)
+Shares = tuple[float, ...]
+
+#: Share of each neighbour against 1 of the voxel, in the plane and across slices. Noise one voxel
+#: apart then correlates by 0.44 and 0.61.
+IN_PLANE, ACROSS = 0.25, 0.4
+SLAB_SHARES: Shares = (IN_PLANE, IN_PLANE, ACROSS)
 
 
-def unit_noise(rng: np.random.Generator, shape: Sequence[int]) -> Floats:
+def shares_of(affine: Matrix) -> Shares:
+    """Give the shares along each axis of a grid: slices lie across its longest voxel edge."""
+    edges = np.linalg.norm(affine[:3, :3], axis=0)
+    across = int(np.argmax(edges))
+    return tuple(ACROSS if axis == across else IN_PLANE for axis in range(3))
+
+
+def unit_noise(
+    rng: np.random.Generator, shape: Sequence[int], shares: Shares = SLAB_SHARES
+) -> Floats:
     """Draw noise of SD 1 that neighbours share."""
     field = rng.standard_normal(tuple(shape), dtype=np.float32)
-    for axis, share in enumerate(NEIGHBOURS):
+    for axis, share in enumerate(shares):
         field = _shared(field, axis, share) * np.float32(1 / math.sqrt(1 + 2 * share * share))
     return field
 
 
-def spread(values: Any) -> Any:
+def spread(values: Any, shares: Shares = SLAB_SHARES) -> Any:
     """Spread every voxel over its neighbours; what is constant stays as it is.
 
     Parameters
@@ -37,7 +48,7 @@ def spread(values: Any) -> Any:
     values : (nx, ny, nz) float32 or complex64 ndarray
         At the faces, what lies beyond is as what lies there.
     """
-    for axis, share in enumerate(NEIGHBOURS):
+    for axis, share in enumerate(shares):
         out = _shared(values, axis, share)
         face, edge = np.moveaxis(out, axis, 0), np.moveaxis(values, axis, 0)
         face[0] += np.float32(share) * edge[0]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nigroedge.phantom.canvas import Canvas, combined
-from nigroedge.phantom.noise import spread, unit_noise
+from nigroedge.phantom.noise import shares_of, spread, unit_noise
 from nigroedge.phantom.scene import painted
 from nigroedge.phantom.shapes import Floats, Matrix, Vector, affine_of, apply
 from nigroedge.phantom.subject import (
@@ -78,7 +78,8 @@ def render(
     Volume
         Voxels float32, in scanner units: not negative, a peduncle near 1000.
     """
-    affine = np.asarray(affine, np.float64)
+    volume = Volume(np.empty(shape, np.float32), np.asarray(affine, np.float64))
+    affine = volume.affine
     # Painted beyond every face by what the point spread reaches: no voxel knows where the grid
     # ends.
     wide = (shape[0] + 2 * _REACH, shape[1] + 2 * _REACH, shape[2] + 2 * _REACH)
@@ -88,14 +89,17 @@ def render(
         chi[..., part], gain[..., part] = canvas.chi, coil_gain(canvas)
         signal[..., part] = combined(canvas.density, canvas.r2star)
     inner = (slice(_REACH, -_REACH),) * 3
-    chi, signal, gain = spread(spread(chi))[inner], spread(signal)[inner], gain[inner]
+    shares = shares_of(affine)
+    chi = spread(spread(chi, shares), shares)[inner]
+    signal, gain = spread(signal, shares)[inner], gain[inner]
     contrast = subject.contrast
     if noise:
         rng = generator(subject.seed, 2, repeat)
-        signal = signal + np.float32(contrast.noise) * unit_noise(rng, shape)
-        chi = chi + np.float32(contrast.chi_noise_ppb * 1e-3) * unit_noise(rng, shape)
+        signal = signal + np.float32(contrast.noise) * unit_noise(rng, shape, shares)
+        chi = chi + np.float32(contrast.chi_noise_ppb * 1e-3) * unit_noise(rng, shape, shares)
     image = smwi(np.abs(signal), chi, contrast.chi_threshold_ppm) * gain
-    return Volume(image * np.float32(SIGNAL_UNIT), affine)
+    volume.voxels[...] = image * np.float32(SIGNAL_UNIT)
+    return volume
 
 
 def susceptibility(subject: Subject, affine: npt.ArrayLike, shape: tuple[int, int, int]) -> Volume:
