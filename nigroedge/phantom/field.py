@@ -21,9 +21,9 @@ AIR_PPM = 9.2
 #: Air cells in the midbrain frame, mm, below the slab: sphenoid sinus, and the mastoids of both
 #: sides (assumed).
 AIR_CELLS: tuple[tuple[Vector, float], ...] = (
-    ((0.0, 40.0, -38.0), 14.0),
-    ((46.0, -12.0, -40.0), 12.0),
-    ((-46.0, -12.0, -40.0), 12.0),
+    ((0.0, 42.0, -45.0), 14.0),
+    ((46.0, -12.0, -46.0), 12.0),
+    ((-46.0, -12.0, -46.0), 12.0),
 )
 #: SD of an air cell's place along each axis, mm, and of the logarithm of its radius (assumed).
 _PLACE_SD_MM, _RADIUS_SD = 2.0, 0.1
