@@ -27,6 +27,7 @@ from export.samples import SUBJECTS_PER_SEED, subject_seed
 from nigroedge.errors import InputError
 from nigroedge.io import save_volume
 from nigroedge.phantom import SIDES, Side, Subject, draw_subject, patch_grid, render
+from nigroedge.phantom.scan import stored
 from nigroedge.study.table import Row, Split, check_images, read_table, write_table
 from nigroedge.volume import Volume
 
@@ -36,8 +37,6 @@ ScanPath = Literal["physical", "fast"]
 STUDY_PARTICIPANTS, STUDY_TEST, STUDY_VALIDATION = 367, 74, 29
 #: Voxels of an image along the slab's axes: a patch of 50 × 50 × 20, and room to move and turn it.
 IMAGE_SHAPE = (64, 64, 28)
-#: Largest stored value, as a 12-bit scanner stores it.
-STORED_MAXIMUM = 4095
 TABLE_NAME, CONFIG_NAME, IMAGES = "table.tsv", "cohort.json", "images"
 
 
@@ -226,10 +225,9 @@ def _write_images(config: CohortConfig, images: Path, number: int) -> None:
     """Scan one participant and store both sides; a file is there whole or not at all."""
     scanned = _scan(config, _subject(config, number))
     for side, path in zip(SIDES, _files(images, number), strict=True):
-        stored = np.rint(np.clip(scanned[side].voxels, 0, STORED_MAXIMUM)).astype(np.int16)
         partial_path = path.with_name(f".{path.name}")
         partial_path.unlink(missing_ok=True)
-        save_volume(Volume(stored, scanned[side].affine), partial_path)
+        save_volume(Volume(stored(scanned[side].voxels), scanned[side].affine), partial_path)
         partial_path.replace(path)
 
 

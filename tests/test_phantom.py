@@ -24,7 +24,7 @@ from nigroedge.phantom import (
 )
 from nigroedge.phantom.anatomy import BRAINSTEM_TILT, draw_anatomy
 from nigroedge.phantom.canvas import TISSUES, Tissue, magnitude
-from nigroedge.phantom.noise import shares_of, spread, unit_noise
+from nigroedge.phantom.noise import unit_noise
 from nigroedge.phantom.scan import smwi
 from nigroedge.phantom.shapes import (
     Blob,

@@ -17,10 +17,25 @@ import numpy.typing as npt
 from nigroedge.phantom.canvas import ECHO_TIMES_MS, PEDUNCLE
 from nigroedge.phantom.echoes import FIELD_STRENGTH_T, PARTS, Motion, Scene, measured
 from nigroedge.phantom.field import background_field, dipole_field
-from nigroedge.phantom.scan import SIGNAL_UNIT, coil_gain, grid_at, patch_corner
+from nigroedge.phantom.scan import (
+    SIGNAL_UNIT,
+    Simulation,
+    as_stored,
+    coil_gain,
+    grid_at,
+    patch_corner,
+)
 from nigroedge.phantom.scene import painted
 from nigroedge.phantom.shapes import Floats, Matrix, affine_of, apply
-from nigroedge.phantom.subject import SIDES, Side, Subject, generator
+from nigroedge.phantom.subject import (
+    COHORT_PREVALENCE,
+    SIDES,
+    SLAB_SHAPE,
+    Side,
+    Subject,
+    draw_subject,
+    generator,
+)
 from nigroedge.smwi import METHODS, Method, MultiEcho, SmwiResult, reconstruct
 from nigroedge.volume import Volume
 
@@ -68,7 +83,7 @@ def acquire(
     repeat : int
         Which of many scans of the same person: changes the noise alone.
     """
-    affine = np.asarray(affine, np.float64)
+    affine = Volume(np.empty(shape, np.int8), np.asarray(affine, np.float64)).affine
     scene = _scene(subject, affine, shape)
     rng = generator(subject.seed, 4, repeat)
     sd = subject.contrast.noise * SIGNAL_UNIT if noise else 0.0
@@ -97,8 +112,29 @@ def scan_physically(
     The threshold of the mask is the subject's, whatever the method says.
     """
     scan = acquire(subject, affine, shape, repeat=repeat)
-    method = replace(method, chi_threshold_ppm=subject.contrast.chi_threshold_ppm)
-    return reconstruct(scan, method=method, mask=np.ones(shape, bool), workers=1)
+    return reconstruct(scan, method=_of(subject, method), mask=np.ones(shape, bool), workers=1)
+
+
+def simulate_physically(
+    seed: int,
+    *,
+    prevalence: float = COHORT_PREVALENCE,
+    reader_jitter_mm: float = 0.0,
+    method: Method = METHODS["best"],
+) -> Simulation:
+    """Draw a subject and scan the whole slab physically: int16 voxels, both sides.
+
+    The brain is found from the magnitude. Parameters and errors are those of `draw_subject`.
+    """
+    subject = draw_subject(seed, prevalence=prevalence, reader_jitter_mm=reader_jitter_mm)
+    scan = acquire(subject, subject.slab_affine, SLAB_SHAPE)
+    smwi = reconstruct(scan, method=_of(subject, method), workers=1)
+    return as_stored(subject, smwi)
+
+
+def _of(subject: Subject, method: Method) -> Method:
+    """Give the method with the subject's threshold of the mask."""
+    return replace(method, chi_threshold_ppm=subject.contrast.chi_threshold_ppm)
 
 
 def scan_windows(

@@ -18,14 +18,15 @@ from nigroedge.smwi.kernels import dipole_kernel, field_direction
 
 #: Air against tissue, ppm.
 AIR_PPM = 9.2
-#: Air cells in the midbrain frame, mm: sphenoid sinus, and the mastoids of both sides (assumed).
+#: Air cells in the midbrain frame, mm, below the slab: sphenoid sinus, and the mastoids of both
+#: sides (assumed).
 AIR_CELLS: tuple[tuple[Vector, float], ...] = (
-    ((0.0, 42.0, -22.0), 12.0),
-    ((46.0, -12.0, -34.0), 10.0),
-    ((-46.0, -12.0, -34.0), 10.0),
+    ((0.0, 42.0, -45.0), 14.0),
+    ((46.0, -12.0, -46.0), 12.0),
+    ((-46.0, -12.0, -46.0), 12.0),
 )
 #: SD of an air cell's place along each axis, mm, and of the logarithm of its radius (assumed).
-_PLACE_SD_MM, _RADIUS_SD = 3.0, 0.12
+_PLACE_SD_MM, _RADIUS_SD = 2.0, 0.1
 #: SD of what the shim leaves at 30 mm from the middle, ppm, of each linear and quadratic term:
 #: 4 Hz at 3 T (assumed).
 _SHIM_SD_PPM, _SHIM_REACH_MM = 0.03, 30.0

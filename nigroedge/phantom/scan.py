@@ -40,6 +40,8 @@ __all__ = [
 
 #: Scanner units of a peduncle where the coil's gain is 1.
 SIGNAL_UNIT = 1000.0
+#: Largest value of 12 bits.
+STORED_MAXIMUM = 4095
 #: Voxels that the point spread reaches: χ is blurred twice.
 _REACH = 2
 
@@ -165,12 +167,15 @@ def simulate(
     Parameters and errors are those of `draw_subject`.
     """
     subject = draw_subject(seed, prevalence=prevalence, reader_jitter_mm=reader_jitter_mm)
+    return as_stored(subject, render(subject, subject.slab_affine, SLAB_SHAPE))
+
+
+def as_stored(subject: Subject, scan: Volume) -> Simulation:
+    """Give a scan of the slab as a 12-bit scanner stores it, and what is known of the subject."""
     left, right = subject.left, subject.right
-    scan = render(subject, subject.slab_affine, SLAB_SHAPE)
-    stored = np.rint(np.clip(scan.voxels, 0, 4095)).astype(np.int16)
     return Simulation(
         subject,
-        Volume(stored, subject.slab_affine),
+        Volume(stored(scan.voxels), scan.affine),
         left.centroid_mm,
         right.centroid_mm,
         left.sbr,
@@ -178,3 +183,8 @@ def simulate(
         left.intact,
         right.intact,
     )
+
+
+def stored(voxels: Floats) -> npt.NDArray[np.int16]:
+    """Give voxels as a 12-bit scanner stores them."""
+    return np.rint(np.clip(voxels, 0, STORED_MAXIMUM)).astype(np.int16)
