@@ -9,6 +9,7 @@ times.json.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from export.cohort import deal
 from export.progress import say
 from export.spec import git_revision
 from nigroedge.artefact import read_artefact
@@ -44,11 +46,13 @@ class Plan:
     study : int
         The first of the physical ones that make the study's cohort.
     curve : tuple of int
-        Participants of the fast path to learn from, one run of slim each.
-    epochs, tuning_epochs : int
-        On the fast path, then on the physical scans.
+        Participants of the fast path to learn from, one run of slim each; all of them, the model
+        before it goes on with physical scans, are the last point.
+    epochs, resnet_epochs, tuning_epochs : int
+        On the fast path, of slim and of resnet, which costs 1.7 times as much; then of both on the
+        physical scans.
     curve_steps : int
-        About so many steps for every point of the curve.
+        At least so many for every point of the curve, and at least `epochs` epochs.
     recipe : tuple of str
         Arguments of `export train` that all runs have in common.
     batch : int
@@ -62,6 +66,7 @@ class Plan:
     study: int
     curve: tuple[int, ...]
     epochs: int
+    resnet_epochs: int
     tuning_epochs: int
     curve_steps: int
     recipe: tuple[str, ...]
@@ -79,12 +84,13 @@ RATE, TUNING_RATE = "1e-3", "3e-4"
 
 REFERENCE = Plan(
     fast=2505,
-    physical=734,
+    physical=1000,
     study=367,
-    curve=(50, 100, 200, 293, 1000, 2000),
+    curve=(50, 100, 200, 293, 1000),
     epochs=5,
+    resnet_epochs=2,
     tuning_epochs=4,
-    curve_steps=900,
+    curve_steps=300,
     recipe=RECIPE,
     batch=8,
     calibration=128,
@@ -96,6 +102,7 @@ MINIATURE = Plan(
     study=6,
     curve=(3, 5),
     epochs=2,
+    resnet_epochs=1,
     tuning_epochs=1,
     curve_steps=4,
     recipe=RECIPE,
@@ -157,9 +164,12 @@ def _steps(plan: Plan, folder: Path, threads: int, export: Run, nigroedge: Run) 
         Step("study cohort", study, lambda _: _cut_table(physical, study, plan.study), []),
     ]
     models = {}
-    for name, preset in ((MODEL, "slim"), ("resnet", "resnet")):
+    for name, preset, epochs in (
+        (MODEL, "slim", plan.epochs),
+        ("resnet", "resnet", plan.resnet_epochs),
+    ):
         first, models[name] = (_model(folder, run) for run in (f"{name}-fast", name))
-        train = _train(plan, fast, first, threads, preset, plan.epochs, RATE)
+        train = _train(plan, fast, first, threads, preset, epochs, RATE)
         tune = _train(
             plan, physical, models[name], threads, preset, plan.tuning_epochs, TUNING_RATE
         )
@@ -167,14 +177,15 @@ def _steps(plan: Plan, folder: Path, threads: int, export: Run, nigroedge: Run) 
         steps.append(Step(name, models[name], export, [*tune, "--start", str(first)]))
     curve = {n: _model(folder, f"n{n:04}") for n in plan.curve}
     for n, point in curve.items():
-        epochs = max(1, round(plan.curve_steps * plan.batch / (2 * 0.9 * n)))
+        # Two sides of the nine in ten who train.
+        epochs = max(plan.epochs, math.ceil(plan.curve_steps * plan.batch / (2 * 0.9 * n)))
         train = _train(plan, fast, point, threads, "slim", epochs, RATE)
         few = ["--train-participants", str(n)]
         steps.append(Step(f"slim, {n} participants", point, export, [*train, *few]))
     for name, cohort, compared in (
         (STUDY, study, models.values()),
         (LARGE, physical, models.values()),
-        (CURVE, fast, curve.values()),
+        (CURVE, fast, [*curve.values(), _model(folder, f"{MODEL}-fast")]),
     ):
         output = folder / name / "results.json"
         line = _evaluate(cohort, list(compared), output)
@@ -241,6 +252,7 @@ def _summarise(plan: Plan, folder: Path) -> Path:
         for name in (STUDY, LARGE, CURVE)
     }
     sizes = {f"n{n:04}": n for n in plan.curve}
+    sizes[f"{MODEL}-fast"] = sum(split != "test" for split in deal(plan.fast, 0))
     curve = {
         unit: _curve(evaluated[CURVE]["results"][unit], sizes) for unit in ("participant", "side")
     }
