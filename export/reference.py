@@ -48,11 +48,12 @@ class Plan:
     curve : tuple of int
         Participants of the fast path to learn from, one run of slim each; all of them, the model
         before it goes on with physical scans, are the last point.
-    epochs, resnet_epochs, tuning_epochs : int
-        On the fast path, of slim and of resnet, which costs 1.7 times as much; then of both on the
-        physical scans.
+    epochs, resnet_epochs : (int, int)
+        On the fast path, then on the physical scans: of slim, and of resnet, which costs 1.7 times
+        as much.
     curve_steps : int
-        At least so many for every point of the curve, and at least `epochs` epochs.
+        At least so many for every point of the curve, and at least the epochs that slim has on the
+        fast path.
     recipe : tuple of str
         Arguments of `export train` that all runs have in common.
     batch : int
@@ -65,9 +66,8 @@ class Plan:
     physical: int
     study: int
     curve: tuple[int, ...]
-    epochs: int
-    resnet_epochs: int
-    tuning_epochs: int
+    epochs: tuple[int, int]
+    resnet_epochs: tuple[int, int]
     curve_steps: int
     recipe: tuple[str, ...]
     batch: int
@@ -87,9 +87,8 @@ REFERENCE = Plan(
     physical=1000,
     study=367,
     curve=(50, 100, 200, 293, 1000),
-    epochs=5,
-    resnet_epochs=2,
-    tuning_epochs=4,
+    epochs=(5, 3),
+    resnet_epochs=(2, 1),
     curve_steps=300,
     recipe=RECIPE,
     batch=8,
@@ -101,9 +100,8 @@ MINIATURE = Plan(
     physical=8,
     study=6,
     curve=(3, 5),
-    epochs=2,
-    resnet_epochs=1,
-    tuning_epochs=1,
+    epochs=(2, 1),
+    resnet_epochs=(1, 1),
     curve_steps=4,
     recipe=RECIPE,
     batch=2,
@@ -164,21 +162,19 @@ def _steps(plan: Plan, folder: Path, threads: int, export: Run, nigroedge: Run) 
         Step("study cohort", study, lambda _: _cut_table(physical, study, plan.study), []),
     ]
     models = {}
-    for name, preset, epochs in (
+    for name, preset, (first_epochs, more_epochs) in (
         (MODEL, "slim", plan.epochs),
         ("resnet", "resnet", plan.resnet_epochs),
     ):
         first, models[name] = (_model(folder, run) for run in (f"{name}-fast", name))
-        train = _train(plan, fast, first, threads, preset, epochs, RATE)
-        tune = _train(
-            plan, physical, models[name], threads, preset, plan.tuning_epochs, TUNING_RATE
-        )
+        train = _train(plan, fast, first, threads, preset, first_epochs, RATE)
+        tune = _train(plan, physical, models[name], threads, preset, more_epochs, TUNING_RATE)
         steps.append(Step(f"{name} on the fast path", first, export, train))
         steps.append(Step(name, models[name], export, [*tune, "--start", str(first)]))
     curve = {n: _model(folder, f"n{n:04}") for n in plan.curve}
     for n, point in curve.items():
         # Two sides of the nine in ten who train.
-        epochs = max(plan.epochs, math.ceil(plan.curve_steps * plan.batch / (2 * 0.9 * n)))
+        epochs = max(plan.epochs[0], math.ceil(plan.curve_steps * plan.batch / (2 * 0.9 * n)))
         train = _train(plan, fast, point, threads, "slim", epochs, RATE)
         few = ["--train-participants", str(n)]
         steps.append(Step(f"slim, {n} participants", point, export, [*train, *few]))
