@@ -13,7 +13,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,6 @@ class Plan:
     curve_steps : int
         At least so many for every point of the curve, and at least the epochs that slim has on the
         fast path.
-    recipe : tuple of str
-        Arguments of `export train` that all runs have in common.
     batch : int
         Patches a step.
     calibration : int
@@ -69,7 +67,6 @@ class Plan:
     epochs: tuple[int, int]
     resnet_epochs: tuple[int, int]
     curve_steps: int
-    recipe: tuple[str, ...]
     batch: int
     calibration: int
 
@@ -79,18 +76,23 @@ RECIPE = (
     *("--precision", "bf16"),
     *("--jitter", "1", "--rotation", "0", "--contrast", "0.05", "--blur", "0.1", "--noise", "0.02"),
 )
+#: Once the network has a first idea it learns noise by heart, if nothing hinders it.
+TUNING = (
+    *("--schedule", "one-cycle", "--weight-decay", "0.1", "--average", "0.998"),
+    *("--precision", "bf16"),
+    *("--jitter", "2", "--rotation", "4", "--contrast", "0.1", "--blur", "0.2", "--noise", "0.03"),
+)
 #: Peaks of the cycle: from random weights, and from those of the fast path.
-RATE, TUNING_RATE = "1e-3", "3e-4"
+RATE, TUNING_RATE = "1e-3", "5e-4"
 
 REFERENCE = Plan(
     fast=2505,
     physical=1000,
     study=367,
     curve=(50, 100, 200, 293, 1000),
-    epochs=(5, 3),
+    epochs=(5, 4),
     resnet_epochs=(2, 1),
     curve_steps=300,
-    recipe=RECIPE,
     batch=8,
     calibration=128,
 )
@@ -103,7 +105,6 @@ MINIATURE = Plan(
     epochs=(2, 1),
     resnet_epochs=(1, 1),
     curve_steps=4,
-    recipe=RECIPE,
     batch=2,
     calibration=4,
 )
@@ -155,11 +156,12 @@ def reference(plan: Plan, folder: Path, *, threads: int, export: Run, nigroedge:
 
 def _steps(plan: Plan, folder: Path, threads: int, export: Run, nigroedge: Run) -> list[Step]:
     fast, physical = folder / "fast" / "table.tsv", folder / "physical" / "table.tsv"
-    study = physical.with_name("study.tsv")
+    study, both = physical.with_name("study.tsv"), physical.with_name("both.tsv")
     steps = [
         Step("fast cohort", fast, export, [*_cohort(plan.fast, fast, threads), "--fast"]),
         Step("physical cohort", physical, export, _cohort(plan.physical, physical, threads)),
         Step("study cohort", study, lambda _: _cut_table(physical, study, plan.study), []),
+        Step("both cohorts", both, lambda _: _join_tables(physical, fast, both), []),
     ]
     models = {}
     for name, preset, (first_epochs, more_epochs) in (
@@ -168,7 +170,7 @@ def _steps(plan: Plan, folder: Path, threads: int, export: Run, nigroedge: Run) 
     ):
         first, models[name] = (_model(folder, run) for run in (f"{name}-fast", name))
         train = _train(plan, fast, first, threads, preset, first_epochs, RATE)
-        tune = _train(plan, physical, models[name], threads, preset, more_epochs, TUNING_RATE)
+        tune = _train(plan, both, models[name], threads, preset, more_epochs, TUNING_RATE, TUNING)
         steps.append(Step(f"{name} on the fast path", first, export, train))
         steps.append(Step(name, models[name], export, [*tune, "--start", str(first)]))
     curve = {n: _model(folder, f"n{n:04}") for n in plan.curve}
@@ -202,13 +204,20 @@ def _cohort(participants: int, table: Path, threads: int) -> list[str]:
 
 
 def _train(
-    plan: Plan, table: Path, model: Path, threads: int, preset: str, epochs: int, rate: str
+    plan: Plan,
+    table: Path,
+    model: Path,
+    threads: int,
+    preset: str,
+    epochs: int,
+    rate: str,
+    recipe: tuple[str, ...] = RECIPE,
 ) -> list[str]:
     """Give the command that trains a run; it goes on with one that was cut off."""
     resume = ["--resume"] if (model.parent / "config.json").exists() else []
     return [
         *("train", "--cohort", str(table), "--preset", preset, "--epochs", str(epochs)),
-        *("--batch", str(plan.batch), "--learning-rate", rate, *plan.recipe),
+        *("--batch", str(plan.batch), "--learning-rate", rate, *recipe),
         *("--threads", str(threads), "--cache", str(model.parent.parent / "cache")),
         *(*resume, "-o", str(model.parent)),
     ]
@@ -225,6 +234,18 @@ def _cut_table(table: Path, output: Path, participants: int) -> int:
     rows = read_table(table)
     first = set(list(dict.fromkeys(row.participant_id for row in rows))[:participants])
     write_table(output, [row for row in rows if row.participant_id in first])
+    return 0
+
+
+def _join_tables(physical: Path, fast: Path, output: Path) -> int:
+    """Write the rows of both cohorts as one table; those of the fast path get names of their own.
+
+    The same person may be in both, dealt out alike.
+    """
+    renamed = [
+        replace(row, participant_id=f"fast-{row.participant_id}") for row in read_table(fast)
+    ]
+    write_table(output, [*read_table(physical), *renamed])
     return 0
 
 
