@@ -73,10 +73,14 @@ private:
         const MapPlanes source(in);
         const std::size_t n_columns =
             frame.n_samples * conv_.columns_x(pooled) * conv_.columns_y(pooled);
-        frame.threads.run([&](std::size_t index) {
-            const Share mine = share(n_columns, index, frame.threads.size());
-            conv_.run(frame.kernels, source, mine.first, mine.last, scratch_.of(index), pooled,
-                      out);
+        // As many items for each thread, so that none ends with one more than the others.
+        const std::size_t n_threads = frame.threads.size();
+        const std::size_t n_items =
+            (conv_.blocks(n_columns, pooled) + n_threads - 1) / n_threads * n_threads;
+        frame.threads.deal(n_items, [&](std::size_t thread, std::size_t item) {
+            const Share columns = share(n_columns, item, n_items);
+            conv_.run(frame.kernels, source, columns.first, columns.last, scratch_.of(thread),
+                      pooled, out);
         });
     }
 
@@ -94,12 +98,10 @@ public:
     void run(const Frame& frame, const Maps& in, const Maps& out) override {
         first_.transform(frame.kernels, frame.threads, in, frame.n_samples);
         const std::size_t n_x = first_.spec().extent.x;
-        frame.threads.run([&](std::size_t index) {
-            const Share mine = share(frame.n_samples * n_x, index, frame.threads.size());
-            for (std::size_t plane = mine.first; plane < mine.last; ++plane)
-                for (std::size_t block = 0; block < first_.n_blocks(); ++block)
-                    first_.run(frame.kernels, plane / n_x, plane % n_x, block,
-                               out.voxel(plane / n_x, block, plane % n_x, 0), out.y_stride());
+        frame.threads.deal(frame.n_samples * n_x, [&](std::size_t, std::size_t plane) {
+            for (std::size_t block = 0; block < first_.n_blocks(); ++block)
+                first_.run(frame.kernels, plane / n_x, plane % n_x, block,
+                           out.voxel(plane / n_x, block, plane % n_x, 0), out.y_stride());
         });
     }
     void run_unpooled(const Frame& frame, const Maps& in, const Maps& out) override {
@@ -125,11 +127,12 @@ public:
     void locate(const Arena& arena) { slots_ = arena.at(place_); }
     void restart() { sample_ = std::numeric_limits<std::size_t>::max(); }
 
-    // Makes the stored planes [x, x + n_slots) of a sample; rows of a sample come in ascending
-    // order.
+    // Makes the stored planes [x, x + n_slots) of a sample. Rows that come in ascending order share
+    // planes with the row before.
     void prepare(const Kernels& kernels, std::size_t sample, std::size_t x) {
-        if (sample != sample_) next_ = 0;
+        if (sample != sample_ || x < first_x_) next_ = 0;
         sample_ = sample;
+        first_x_ = x;
         for (next_ = std::max(next_, x); next_ < x + n_slots_; ++next_)
             if (holds(next_))
                 for (std::size_t block = 0; block < first_.n_blocks(); ++block)
@@ -159,7 +162,7 @@ private:
     std::size_t n_slots_;
     std::size_t place_ = 0;
     float* slots_ = nullptr;
-    std::size_t sample_ = 0, next_ = 0;
+    std::size_t sample_ = 0, first_x_ = 0, next_ = 0;
 };
 
 class FusedStage final : public Stage {
@@ -193,15 +196,12 @@ private:
     void run_rows(const Frame& frame, const Maps& in, bool pooled, const Maps& out) {
         first_.transform(frame.kernels, frame.threads, in, frame.n_samples);
         const std::size_t n_x = conv_.columns_x(pooled), n_y = conv_.columns_y(pooled);
-        frame.threads.run([&](std::size_t index) {
-            RingPlanes& ring = rings_[index];
-            ring.restart();
-            const Share mine = share(frame.n_samples * n_x, index, frame.threads.size());
-            for (std::size_t row = mine.first; row < mine.last; ++row) {
-                ring.prepare(frame.kernels, row / n_x, row % n_x * conv_.tile().x);
-                conv_.run(frame.kernels, ring, row * n_y, (row + 1) * n_y, scratch_.of(index),
-                          pooled, out);
-            }
+        for (RingPlanes& ring : rings_) ring.restart();
+        frame.threads.deal(frame.n_samples * n_x, [&](std::size_t thread, std::size_t row) {
+            RingPlanes& ring = rings_[thread];
+            ring.prepare(frame.kernels, row / n_x, row % n_x * conv_.tile().x);
+            conv_.run(frame.kernels, ring, row * n_y, (row + 1) * n_y, scratch_.of(thread), pooled,
+                      out);
         });
     }
 

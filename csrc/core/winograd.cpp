@@ -110,6 +110,10 @@ std::size_t WinogradConv::block_columns(bool pooled) const {
     return std::max<std::size_t>(1, n_tiles / tiles_z(pooled));
 }
 
+std::size_t WinogradConv::blocks(std::size_t n_columns, bool pooled) const {
+    return divide_up(n_columns, block_columns(pooled));
+}
+
 // An odd number of cache lines, so that the positions of a tile spread over all sets of a cache.
 std::size_t WinogradConv::v_stride(std::size_t n_tiles) const {
     return (n_tiles * blocks_of(spec_.n_in) | 1) * kBlock;
@@ -133,10 +137,8 @@ void WinogradConv::pack(const Arena& arena, ThreadPool& threads) {
     weights_ = arena.at(weights_place_);
     bias_ = arena.at(bias_place_);
     if (spec_.bias) std::memcpy(bias_, spec_.bias->data, spec_.n_out * sizeof(float));
-    threads.run([&](std::size_t index) {
-        const Share mine = share(blocks_of(spec_.n_out), index, threads.size());
-        for (std::size_t block = mine.first; block < mine.last; ++block) pack_block(block);
-    });
+    threads.deal(blocks_of(spec_.n_out),
+                 [&](std::size_t, std::size_t block) { pack_block(block); });
 }
 
 // Weights of one block of outputs, to [position][block of outputs][inputs][16].
@@ -166,7 +168,7 @@ void WinogradConv::pack_block(std::size_t block) const {
 void WinogradConv::run(const Kernels& kernels, const PlaneSource& source, std::size_t first,
                        std::size_t last, const Scratch& scratch, bool pooled,
                        const Maps& out) const {
-    const std::size_t n_blocks = divide_up(last - first, block_columns(pooled));
+    const std::size_t n_blocks = blocks(last - first, pooled);
     for (std::size_t i = 0; i < n_blocks; ++i) {
         const Share columns = share(last - first, i, n_blocks);
         const std::size_t count = columns.last - columns.first;

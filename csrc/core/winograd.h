@@ -59,6 +59,9 @@ public:
     std::size_t columns_y(bool pooled) const;
     std::size_t tiles_z(bool pooled) const;
 
+    // Blocks that a run of columns is cut into.
+    std::size_t blocks(std::size_t n_columns, bool pooled) const;
+
     // Runs columns [first, last), counted with y fastest, then x, then the sample.
     void run(const kernels::Kernels& kernels, const PlaneSource& source, std::size_t first,
              std::size_t last, const Scratch& scratch, bool pooled, const Maps& out) const;
