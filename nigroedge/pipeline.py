@@ -19,7 +19,7 @@ import numpy.typing as npt
 from nigroedge.errors import GeometryError, InputError
 from nigroedge.preprocess import PreparedPatch, prepare_patch
 from nigroedge.result import EngineUsed, InputUsed, ModelUsed, Result, SideResult
-from nigroedge.volume import Volume
+from nigroedge.volume import Source, Volume
 
 if TYPE_CHECKING:
     from nigroedge.model import Model
@@ -103,7 +103,10 @@ def models_by_side(models: Sequence[Model]) -> Model | dict[str, Model]:
 @contextmanager
 def _hashing(volume: Volume, models: Iterable[Model]) -> Iterator[None]:
     """Hash the files beside the block: done once for each, it takes longer than a prediction."""
-    files = [*_distinct(models), *([volume.source] if volume.source is not None else [])]
+    files: list[Model | Source] = [
+        *_distinct(models),
+        *([volume.source] if volume.source is not None else []),
+    ]
 
     def work() -> None:
         with suppress(OSError):  # whoever asks for the hash is told

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <string>
 
 #include "core/first_conv.h"
 
@@ -11,6 +12,25 @@ namespace nigro {
 namespace {
 
 using kernels::Kernels;
+
+std::string text(const ConvSpec& spec) {
+    const Extent& extent = spec.extent;
+    return std::to_string(spec.n_in) + "→" + std::to_string(spec.n_out) + ", " +
+           std::to_string(extent.x) + "×" + std::to_string(extent.y) + "×" +
+           std::to_string(extent.z) + (spec.n_pools > 0 ? ", pool" : "");
+}
+
+double direct(const ConvSpec& spec) {
+    return 27 * double(spec.n_in) * double(spec.n_out) * double(spec.extent.count());
+}
+
+StageWork work_of(const FirstConv& first) {
+    return {text(first.spec()), direct(first.spec()), first.products()};
+}
+
+StageWork work_of(const WinogradConv& conv) {
+    return {text(conv.spec()), direct(conv.spec()), conv.products(conv.pools())};
+}
 
 // ------------------------------------------------------------------------------------- Winograd
 
@@ -64,6 +84,7 @@ public:
         run_columns(frame, in, false, out);
     }
     Extent output_extent() const override { return conv_.output_extent(conv_.pools()); }
+    StageWork work() const override { return work_of(conv_); }
     std::size_t n_convs() const override { return 1; }
     std::size_t input_border() const override { return 1; }
     Extent input_stored() const override { return conv_.input_stored(); }
@@ -108,6 +129,7 @@ public:
         run(frame, in, out);
     }
     Extent output_extent() const override { return first_.spec().extent; }
+    StageWork work() const override { return work_of(first_); }
     std::size_t n_convs() const override { return 1; }
     std::size_t input_border() const override { return 1; }
     Extent input_stored() const override { return first_.input_stored(); }
@@ -188,6 +210,11 @@ public:
         run_rows(frame, in, false, out);
     }
     Extent output_extent() const override { return conv_.output_extent(conv_.pools()); }
+    StageWork work() const override {
+        const StageWork first = work_of(first_), second = work_of(conv_);
+        return {first.what + "; " + second.what, first.direct + second.direct,
+                first.products + second.products};
+    }
     std::size_t n_convs() const override { return 2; }
     std::size_t input_border() const override { return 1; }
     Extent input_stored() const override { return first_.input_stored(); }
@@ -230,6 +257,7 @@ public:
         run(frame, in, out);
     }
     Extent output_extent() const override { return {input_.x / 2, input_.y / 2, input_.z / 2}; }
+    StageWork work() const override { return {"pool"}; }
     std::size_t n_convs() const override { return 0; }
     std::size_t input_border() const override { return 0; }
     Extent input_stored() const override { return input_; }

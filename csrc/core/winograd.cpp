@@ -100,6 +100,12 @@ Extent WinogradConv::input_stored() const {
             tiles_z(false) * tile().z + 2};
 }
 
+double WinogradConv::products(bool pooled) const {
+    const std::size_t n_tiles = columns_x(pooled) * columns_y(pooled) * tiles_z(pooled);
+    const std::size_t n_pairs = blocks_of(spec_.n_in) * blocks_of(spec_.n_out) * kBlock * kBlock;
+    return double(n_positions()) * double(n_tiles) * double(n_pairs);
+}
+
 // Columns in a block: enough tiles to keep the registers of a product full and to use each weight
 // often, few enough that the block's values stay in a second-level cache.
 std::size_t WinogradConv::block_columns(bool pooled) const {

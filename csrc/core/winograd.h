@@ -45,10 +45,14 @@ public:
     kernels::TileShape tile() const { return kernels::kTileShapes[tile_]; }
     std::size_t n_positions() const;
     bool pools() const { return pool_; }
+    const ConvSpec& spec() const { return spec_; }
 
     // The extent in memory of inputs that tiles may read without a check.
     Extent input_stored() const;
     Extent output_extent(bool pooled) const;
+
+    // Multiply-adds of all positions for one sample, channels in whole blocks.
+    double products(bool pooled) const;
 
     // Floats of scratch that one thread needs.
     std::size_t v_size() const;
