@@ -95,7 +95,8 @@ def bca_intervals(
         None where a statistic does not vary, or is undefined for a resample, and for fewer than 4
         participants.
     """
-    of_all = statistics(sums.sum(axis=0))
+    with np.errstate(all="ignore"):
+        of_all = statistics(sums.sum(axis=0))
     if len(sums) < MIN_PARTICIPANTS:
         return [None] * len(of_all)
 

@@ -81,7 +81,7 @@ class Outcome:
         evaluation = self.evaluation
         result = evaluation.results["participant"]
         lines = [
-            f"{result.n} participants, {len(evaluation.rows)} sides; by participant (mean SBR)",
+            f"{result.n} participants (mean SBR of their sides), {len(evaluation.rows)} sides",
             "",
             f"{'prediction':<28} {'rho_c':>7} {'95 %':>16} {'MAE +- SD':>16} {'RMSE':>7}",
         ]
