@@ -418,6 +418,14 @@ def test_precision_times_accuracy_is_rho_c(seed):
     assert found.accuracy <= 1
 
 
+def test_a_constant_prediction_has_no_interval_of_rho_c():
+    for unit in pearson_unit(0).values():
+        found = performance(np.full(len(unit.measured), 2.7), unit, resamples=99)
+        assert {"fisher": None, "lin": None, "bca": None} == found.rho_c.intervals
+        assert found.rho_c.value == pytest.approx(0, abs=1e-12)
+        assert found.residuals.rmse.intervals["bca"] is not None
+
+
 def test_where_both_sides_count_only_intervals_by_participant_are_given():
     unit = pearson_unit(0)["side"]
     found = performance(unit.predictions["model"], unit, resamples=99)

@@ -261,14 +261,17 @@ def performance(predicted: Floats, unit: Unit, *, resamples: int = RESAMPLES) ->
     sums = participant_sums(predicted, measured, unit.participants)
     drawn = bca_intervals(performance_of_sums, sums, resamples=resamples)
     rho_c, r = concordance(predicted, measured), _pearson(predicted, measured)
-    fisher = fisher_interval(rho_c, unit.n_participants)
-    lin = lin_interval(predicted, measured) if unit.independent else None
+    of_rho_c = {  # of a constant prediction ρc is 0 in every sample: it has none
+        "fisher": fisher_interval(rho_c, unit.n_participants),
+        "lin": lin_interval(predicted, measured) if unit.independent else None,
+        "bca": drawn[0],
+    }
     errors, agreeing = residuals(predicted, measured), agreement(predicted, measured)
     line = calibration(predicted, measured)
     if not unit.independent:
         line = line and Calibration(_bare(line.slope), _bare(line.intercept))
     return Performance(
-        rho_c=Estimate(rho_c, {"fisher": fisher, "lin": lin, "bca": drawn[0]}),
+        rho_c=Estimate(rho_c, dict.fromkeys(of_rho_c) if np.ptp(predicted) == 0 else of_rho_c),
         pearson_r=r,
         accuracy=rho_c / r if r else math.nan,
         residuals=replace(

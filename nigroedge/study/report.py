@@ -334,7 +334,7 @@ def _rho_c_intervals(evaluation: Evaluation) -> str:
         for name, found in result.performance.items()
         if name in evaluation.models
     ]
-    caption = "ρc = r · C_b: precision times accuracy. 95 % intervals; – where a method has none."
+    caption = "ρc = r · C<sub>b</sub>: precision times accuracy. 95 % intervals; – where a method has none."
     return "<h2>The three intervals of ρc</h2>" + table(caption, heading, rows)
 
 
