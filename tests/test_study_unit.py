@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from nigroedge.study.baseline import by_reading, constant, oracle
 from nigroedge.study.evaluation import evaluate
+from nigroedge.study.prediction import unique_names
 from nigroedge.study.table import Row
 from nigroedge.study.unit import make_units, worst
 
@@ -108,6 +109,18 @@ def test_the_order_of_the_rows_does_not_matter(values, random):
 def test_a_model_may_not_take_the_name_of_a_baseline():
     with pytest.raises(ValueError, match="oracle"):
         evaluate(ROWS, ROWS, {"oracle": PREDICTED})
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (["", "oracle"], ["prediction", "oracle (predicted)"]),
+        (["a", "a", "a (2)", "a"], ["a", "a (2)", "a (2) (2)", "a (3)"]),
+    ],
+)
+def test_every_prediction_has_a_name_of_its_own(names, expected):
+    assert expected == unique_names(names)
 
 
 def test_the_oracle_is_the_ceiling_and_the_reading_the_floor_of_a_model():

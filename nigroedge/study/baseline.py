@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What needs no network, and what no network can beat: constant, reading, oracle.
+"""What needs no network, and what no network can beat in RMSE: constant, reading, oracle.
 
 constant: the mean SBR. reading: the mean SBR of the rows that the reader calls as this one. oracle:
 the mean SBR given the hidden state, which only a simulation knows. Means are those of rows that are
