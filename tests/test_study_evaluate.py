@@ -113,7 +113,7 @@ def test_images_become_results_rows_and_a_report(evaluated, cohort, models):
     by_participant = results["results"]["participant"]
     assert (6, 6) == (by_participant["n"], by_participant["participants"])
     assert ["a", "b", "constant", "reading", "oracle"] == list(by_participant["performance"])
-    assert ["a - b"] == list(by_participant["comparisons"])
+    assert ["a - b", "a - baseline: reading"] == list(by_participant["comparisons"])
     assert [load_model(models / "a.onnx").sha256, load_model(models / "b.onnx").sha256] == [
         model["files"][0]["sha256"] for model in results["models"]
     ]
@@ -291,6 +291,16 @@ def test_without_a_package_the_pip_line_is_said(tmp_path, module):
 
     assert 1 == done.returncode
     assert "pip install nigroedge[plots]" in done.stderr
+
+
+def test_a_missing_baseline_is_said_with_its_reason(run, tmp_path):
+    (tmp_path / "t.csv").write_text("participant_id,side,sbr,predicted\nA,left,2,1\nB,left,3,3\n")
+    _, out, _ = run(tmp_path / "t.csv", "--out", tmp_path / "out")
+
+    assert re.search("baseline: reading +none: 2 of 2 evaluated rows have no reading", out)
+    assert re.search("baseline: oracle +none: expected_sbr is not given", out)
+    page = Reader((tmp_path / "out/report.html").read_text())
+    assert "2 of 2 evaluated rows have no reading" in page.text
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])

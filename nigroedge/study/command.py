@@ -95,6 +95,11 @@ class Outcome:
                 f"{shown:<28} {found.rho_c.value:>7.3f} {between:>16} {spread:>16} "
                 f"{errors.rmse.value:>7.3f}"
             )
+        lines += [
+            f"{f'baseline: {name}':<28} {source}"
+            for name, source in evaluation.baseline_sources.items()
+            if name not in evaluation.baselines
+        ]
         lines += ["", *self.results["notes"]]
         return "\n".join([*lines, *map(str, self.written), self.results["notice"]])
 

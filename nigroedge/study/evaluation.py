@@ -93,7 +93,8 @@ class UnitResult:
     by_reading : dict of str → ByReading
         'measured', then each model: Table 2.
     comparisons : dict of str → Comparison
-        'FIRST - OTHER': the first model against each other one.
+        'FIRST - OTHER': the first model against each other one and against the reading, which a
+        network must beat to be worth its while.
     ceiling : dict of str → Ceiling
         Of each model; empty without an oracle or a reading.
     """
@@ -195,15 +196,18 @@ def _sources(found: Sequence[Baseline]) -> dict[str, str]:
 
 
 def _result(unit: Unit, models: Sequence[str], resamples: int) -> UnitResult:
+    others = {other: other for other in models[1:]}
+    if "reading" in unit.predictions:
+        others["baseline: reading"] = "reading"
     comparisons = {
-        f"{models[0]} - {other}": compare(
+        f"{models[0]} - {called}": compare(
             unit.predictions[models[0]],
             unit.predictions[other],
             unit.measured,
             unit.participants,
             resamples=resamples,
         )
-        for other in models[1:]
+        for called, other in others.items()
     }
     values = {"measured": unit.measured, **{name: unit.predictions[name] for name in models}}
     found = {

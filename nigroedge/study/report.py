@@ -62,7 +62,7 @@ SBR.</dd>
 <dd>Bias and bias ± 1.96 sample SD of predicted − measured; shaded: 95 % t intervals.</dd>
 <dt>Tests</dt>
 <dd>Between readings: Welch's t-test if Shapiro–Wilk finds neither group at odds with a normal
-distribution (p ≥ 0.05), else Mann–Whitney U. Between models: the absolute errors of each
+distribution (p ≥ 0.05), else Mann–Whitney U. Pair by pair: the absolute errors of each
 participant, by the paired t-test if Shapiro–Wilk finds their differences not at odds with a
 normal distribution, else Wilcoxon's signed ranks; and BCa intervals, by participant, of the
 differences of ρc, MAE and RMSE. MRI against SPECT: Pearson's chi-square without continuity
@@ -286,10 +286,10 @@ def _table_2(unit: str, by_reading: Mapping[str, ByReading]) -> str:
 
 
 def _comparisons(evaluation: Evaluation) -> str:
-    if len(evaluation.models) < 2:
+    if not evaluation.results["participant"].comparisons:
         return ""
     lines = [
-        "<h2>Models compared, pair by pair</h2>",
+        "<h2>Compared pair by pair</h2>",
         "<p>First less second, with BCa intervals by participant. A negative difference of MAE or "
         "RMSE and a positive one of ρc speak for the first.</p>",
     ]
