@@ -18,11 +18,11 @@ from nigroedge import cli
 from nigroedge.io import load_volume, save_volume
 from nigroedge.model import load_model
 from nigroedge.phantom import SIDES, draw_subject, patch_grid, render
-from nigroedge.study.concordance import concordance
 from nigroedge.study.evaluation import SIMULATED, evaluate
 from nigroedge.study.figure import figures
 from nigroedge.study.outputs import predictions_csv
 from nigroedge.study.report import report_html
+from nigroedge.study.rho_c import concordance
 from nigroedge.study.table import Row, read_table, write_table
 from nigroedge.volume import Volume
 from tests.model_family import write_model

@@ -24,11 +24,11 @@ from nigroedge.study.bootstrap import (
     performance_of_sums,
 )
 from nigroedge.study.comparison import compare
-from nigroedge.study.concordance import concordance
 from nigroedge.study.contingency import contingency, count_readings
 from nigroedge.study.evaluation import performance
 from nigroedge.study.groups import compare_by_reading, group, paired_test, two_sample_test
 from nigroedge.study.residual import residuals, scores
+from nigroedge.study.rho_c import concordance
 from nigroedge.study.table import Row
 from nigroedge.study.unit import make_units
 

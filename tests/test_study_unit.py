@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one value stands for, and the baselines that every score stands beside."""
 
+import inspect
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import nigroedge.study
 from nigroedge.study.baseline import by_reading, constant, oracle
 from nigroedge.study.evaluation import evaluate
 from nigroedge.study.prediction import unique_names
 from nigroedge.study.table import Row
 from nigroedge.study.unit import make_units, worst
+from tests.conftest import ROOT
 
 
 def row(name, side, sbr, reading=None, spect=None, **more):
@@ -136,3 +140,12 @@ def test_the_oracle_is_the_ceiling_and_the_reading_the_floor_of_a_model():
 
     assert (ceiling.rho_c, ceiling.rmse) == pytest.approx((100, 100))
     assert found.simulated
+
+
+def test_every_public_name_is_there_and_none_is_hidden_by_a_file():
+    files = {path.stem for path in (ROOT / "nigroedge/study").glob("*.py")}
+    for name in nigroedge.study.__all__:
+        assert not inspect.ismodule(getattr(nigroedge.study, name))
+        assert name not in files  # importing the file would put it in the name's place
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        nigroedge.study.nothing  # noqa: B018

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nigroedge.study.concordance import Floats
+from nigroedge.study.rho_c import Floats
 from nigroedge.study.table import Row
 
 NAMES = ("constant", "reading", "oracle")

@@ -13,8 +13,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from nigroedge.study.concordance import Floats, concordance_of_moments
 from nigroedge.study.interval import LEVEL, Interval, Z, interval, scipy_stats
+from nigroedge.study.rho_c import Floats, concordance_of_moments
 
 RESAMPLES = 9999
 SEED = 20231

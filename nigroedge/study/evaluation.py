@@ -20,11 +20,11 @@ from nigroedge.study.bootstrap import (
     performance_of_sums,
 )
 from nigroedge.study.comparison import Comparison, compare
-from nigroedge.study.concordance import Floats, concordance, fisher_interval, lin_interval
 from nigroedge.study.contingency import Contingency, contingency, count_readings
 from nigroedge.study.groups import ByReading, Test, compare_by_reading
 from nigroedge.study.interval import Estimate, Interval
 from nigroedge.study.residual import Residuals, residuals
+from nigroedge.study.rho_c import Floats, concordance, fisher_interval, lin_interval
 from nigroedge.study.table import Row
 from nigroedge.study.unit import Unit, UnitName, make_units
 

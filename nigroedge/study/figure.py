@@ -17,8 +17,8 @@ import numpy as np
 
 from nigroedge.errors import MissingDependencyError
 from nigroedge.study.baseline import NAMES
-from nigroedge.study.concordance import Floats
 from nigroedge.study.evaluation import Evaluation, Performance
+from nigroedge.study.rho_c import Floats
 from nigroedge.study.unit import Unit
 
 BLACK, BLUE, ORANGE, GREEN, GREY = "#000000", "#0072B2", "#D55E00", "#009E73", "#6b6b6b"

@@ -16,7 +16,7 @@ import numpy as np
 
 from nigroedge.errors import InputError, TableError
 from nigroedge.study import baseline
-from nigroedge.study.concordance import Floats
+from nigroedge.study.rho_c import Floats
 from nigroedge.study.table import Row, without_path
 
 if TYPE_CHECKING:
