@@ -92,7 +92,7 @@ class Outcome:
             spread = f"{errors.mae.value:.3f} +- {errors.sd:.3f}"
             shown = name if name in evaluation.models else f"baseline: {name}"
             lines.append(
-                f"{shown:<28} {found.rho_c.value:>7.3f} {between:>16} {spread:>16} "
+                f"{shown:<28} {found.rho_c.value:>z7.3f} {between:>16} {spread:>16} "
                 f"{errors.rmse.value:>7.3f}"
             )
         lines += [
