@@ -5,7 +5,8 @@
     ├── InputError                  what was given cannot be used
     │   ├── FormatError             a file is not what it claims to be
     │   ├── GeometryError           the voxels are not where a patch needs them, or nobody can tell
-    │   └── DegeneratePatchError    constant, not finite, or with no mean to divide by
+    │   ├── DegeneratePatchError    constant, not finite, or with no mean to divide by
+    │   └── TableError              a cohort table has problems; the text lists every one
     ├── ModelError                  a model file breaks the contract, or its self-test
     ├── MissingDependencyError      an optional package is needed; the message has the pip line
     └── InternalError               our own bug
@@ -13,6 +14,8 @@
 A message says what was expected, what came, and where;
 it never holds a patient's name or identifier.
 """
+
+from collections.abc import Sequence
 
 
 class NigroedgeError(Exception):
@@ -33,6 +36,27 @@ class GeometryError(InputError):
 
 class DegeneratePatchError(InputError):
     """The patch is constant, not finite, or has no mean to divide by."""
+
+
+class TableError(InputError):
+    """A cohort table has problems: the text is a heading, and a line for every one of them.
+
+    Parameters
+    ----------
+    heading : str
+        What was read; ends without a colon.
+    problems : sequence of str
+        In the order of the table's lines; at least one.
+    """
+
+    def __init__(self, heading: str, problems: Sequence[str]) -> None:
+        self.heading, self.problems = heading, tuple(problems)
+        super().__init__(heading, self.problems)
+
+    def __str__(self) -> str:
+        count = len(self.problems)
+        counted = f"{self.heading}: {count} problem{'s' if count > 1 else ''}"
+        return "\n  ".join((counted, *self.problems))
 
 
 class ModelError(NigroedgeError):

@@ -1,0 +1,523 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cohort table: one row for each side of each participant, read strictly and all at once.
+
+CSV or TSV in UTF-8; a tab in the header line makes it TSV. Whatever is wrong is said in one list,
+each with its line, so that a table is mended in one go. The list never repeats what a cell says
+unless that is one of the words that the column knows: a cell may hold a name or an identifier, and
+so may the path of an image.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+import stat
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Literal, cast
+
+from nigroedge.errors import InputError, TableError
+
+Side = Literal["left", "right"]
+Reading = Literal["intact", "lost"]
+Spect = Literal["normal", "abnormal"]
+Split = Literal["train", "validation", "test"]
+Vector = tuple[float, float, float]
+
+#: A row of a table takes about 150 bytes; no cohort comes near this.
+MAX_BYTES = 64 << 20
+#: No binding ratio comes near it: a larger one is a code for a missing value, or another quantity.
+MAX_SBR = 100.0
+
+#: Columns of words, and the words.
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "side": ("left", "right"),
+    "reading": ("intact", "lost"),
+    "spect": ("normal", "abnormal"),
+    "split": ("train", "validation", "test"),
+}
+_COORDINATES = ("x", "y", "z")
+_BINDING_RATIOS = ("sbr", "expected_sbr")
+_ALWAYS = ("participant_id", "side")
+#: Columns in the order in which they are written; predictions and others follow.
+COLUMNS = (
+    *("participant_id", "side", "image", *_COORDINATES),
+    *("sbr", "reading", "spect", "split", "expected_sbr"),
+)
+#: What a spreadsheet takes for the beginning of a formula, and would run.
+_FORMULA = ("=", "+", "-", "@")
+_BROKEN = (
+    f"expected cells of at most {csv.field_size_limit()} characters, with their quotes closed on "
+    f"the same line"
+)
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One side of one participant.
+
+    Parameters
+    ----------
+    participant_id : str
+        Printable, without space around it.
+    side : {'left', 'right'}
+        The patient's.
+    image : Path or None
+        SMWI, absolute.
+    centre_mm : (float, float, float) or None
+        Centroid of nigrosome-1, RAS+ millimetres.
+    sbr : float or None
+        As measured by SPECT.
+    reading : {'intact', 'lost'} or None
+        Nigral hyperintensity on MRI.
+    spect : {'normal', 'abnormal'} or None
+        What SPECT was read as.
+    split : {'train', 'validation', 'test'} or None
+    expected_sbr : float or None
+        Simulated participants only: the mean SBR given the hidden state.
+    predicted : dict of str → float
+        Name of the prediction (the column's, without 'predicted_'; '' for 'predicted') → SBR; a
+        row without that value lacks the key.
+    line : int
+        Of the table, from 1; 0 for a row that was not read from one.
+    other : dict of str → str
+        Other columns: kept and not looked at.
+    """
+
+    participant_id: str
+    side: Side
+    image: Path | None = None
+    centre_mm: Vector | None = None
+    sbr: float | None = None
+    reading: Reading | None = None
+    spect: Spect | None = None
+    split: Split | None = None
+    expected_sbr: float | None = None
+    predicted: dict[str, float] = field(default_factory=dict)
+    line: int = 0
+    other: dict[str, str] = field(default_factory=dict)
+
+
+def read_table(path: str | PathLike[str], *, need: Collection[str] = ()) -> list[Row]:
+    """Read a cohort table.
+
+    Parameters
+    ----------
+    path : path-like
+        At most 64 MiB. Relative paths in its column `image` start from its folder.
+    need : collection of str
+        Columns that must be there and filled in every row, beside participant_id and side.
+
+    Returns
+    -------
+    list of Row
+        In the order of the table; at least one. Rows without any value are passed over.
+
+    Raises
+    ------
+    TableError
+        If anything is wrong in the text of the table: every problem, with its line.
+    InputError
+        If the file cannot be read.
+    """
+    unknown = set(need) - set(COLUMNS)
+    if unknown:
+        raise ValueError(f"expected columns of a cohort table, got {', '.join(sorted(unknown))}")
+    path = Path(path)
+    heading = repr(str(path))
+    try:
+        text = _read_text(path)
+    except OSError as error:
+        raise InputError(f"{heading}: {error.strerror or type(error).__name__}") from error
+    except InputError as error:
+        raise InputError(f"{heading}: {error}") from error
+    return _parse(text, heading, path.absolute().parent, need)
+
+
+def write_table(path: str | PathLike[str], rows: Sequence[Row]) -> None:
+    """Write a cohort table as TSV: what read_table reads back, to the last bit of every number.
+
+    Images inside the table's folder are written relative to it, so that both may move. An existing
+    file is replaced, whole or not at all.
+
+    Raises
+    ------
+    TableError
+        If the rows are none that read_table would accept, such as one side twice.
+    """
+    path = Path(path)
+    folder = path.absolute().parent
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, delimiter="\t", lineterminator="\n")
+    columns = _columns_of(rows)
+    writer.writerow(columns)
+    for row in rows:
+        cells = _cells_of(row, folder)
+        writer.writerow([cells.get(column, "") for column in columns])
+    try:
+        content = buffer.getvalue().encode()
+    except UnicodeEncodeError as error:
+        raise InputError("expected the images' paths in UTF-8, got bytes that are none") from error
+    _parse(buffer.getvalue(), f"{str(path)!r}, to be written", folder, ())
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def check_images(
+    rows: Sequence[Row], *, progress: Callable[[int, int], None] = lambda done, total: None
+) -> None:
+    """Make sure that every row's image opens and holds the patch around the row's centroid.
+
+    The patch is that of the published method (`nigroedge.crop_patch`). Each image is opened once.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        With image and centre_mm.
+    progress : callable
+        Called with the number of images done and of all.
+
+    Raises
+    ------
+    TableError
+        Every problem, by line; without the images' paths, which may hold identifiers.
+    """
+    by_image: dict[Path | None, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_image[row.image].append(row)
+    problems: list[tuple[int, str]] = []
+    for done, (image, of_image) in enumerate(by_image.items(), 1):
+        problems += _image_problems(image, of_image)
+        progress(done, len(by_image))
+    if problems:
+        raise TableError("images of the table", _listed(problems))
+
+
+# ------------------------------------------------------------------------------------------ reading
+
+
+def _read_text(path: Path) -> str:
+    if "\0" in str(path):
+        raise InputError("expected a file name without NUL")
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise InputError("expected a regular file")
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise InputError(f"expected a table of at most {MAX_BYTES} bytes, got more")
+    try:
+        text = content.decode("utf-8-sig")  # spreadsheets put a byte-order mark before the text
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InputError(f"line {line}: expected UTF-8 text, got another encoding") from error
+    if "\0" in text:
+        raise InputError(f"line {text[: text.index(chr(0))].count(chr(10)) + 1}: expected no NUL")
+    return text
+
+
+def _parse(text: str, heading: str, folder: Path, need: Collection[str]) -> list[Row]:
+    """Read the text of a table, or raise one TableError with all that is wrong."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    delimiter = "\t" if "\t" in lines[0] else ","
+    header = _split_line(lines[0], delimiter)
+    problems = [(1, problem) for problem in _header_problems(header, delimiter, need)]
+    if header is None or problems:
+        raise TableError(heading, _listed(problems))
+    readings = []
+    for number, line in enumerate(lines[1:], 2):
+        cells = _split_line(line, delimiter)
+        if cells is None:
+            problems.append((number, _BROKEN))
+        elif not any(cell.strip() for cell in cells):
+            continue
+        elif len(cells) != len(header):
+            problems.append((number, f"expected {len(header)} cells, got {len(cells)}"))
+        else:
+            readings.append(_Reading(number, dict(zip(header, cells, strict=True)), folder, need))
+    rows = [reading.row() for reading in readings]
+    problems += [(one.line, problem) for one in readings for problem in one.problems]
+    problems += list(_joint_problems(rows, {line for line, _ in problems}))
+    if not rows and not problems:
+        problems.append((2, "expected at least one row, got none"))
+    if problems:
+        raise TableError(heading, _listed(problems))
+    return rows
+
+
+def _split_line(line: str, delimiter: str) -> list[str] | None:
+    """Give the cells of a line; None if its quotes are not closed or a cell has no end."""
+    try:
+        return next(csv.reader([line], delimiter=delimiter, strict=True), [])
+    except csv.Error:
+        return None
+
+
+def _header_problems(
+    header: list[str] | None, delimiter: str, need: Collection[str]
+) -> Iterator[str]:
+    if header is None:
+        yield "expected the names of the columns, with their quotes closed"
+        return
+    if len(header) == 1 and ";" in header[0]:
+        yield "expected columns separated by commas or tabs, got semicolons"
+        return
+    known = {*COLUMNS, "predicted"}
+    for name in (n for n in COLUMNS if n in {*_ALWAYS, *need} and n not in header):
+        yield f"expected a column {name}, found none"
+    for name in sorted({n for n in header if n and header.count(n) > 1}):
+        yield f"expected each column once, got {name if name in known else 'another column'} twice"
+    for name in header:
+        if name not in known and name.strip().lower() in known:
+            yield f"expected {name.strip().lower()} spelled so, got {name!r}"
+    given = [n for n in _COORDINATES if n in header]
+    if given and len(given) < 3 and not set(_COORDINATES) & set(need):
+        yield f"expected the columns x, y and z, got {' and '.join(given)} alone"
+
+
+class _Reading:
+    """One line of a table on its way to a Row; what is wrong with it is gathered in `problems`."""
+
+    def __init__(
+        self, line: int, cells: Mapping[str, str], folder: Path, need: Collection[str]
+    ) -> None:
+        self.line, self.problems = line, list[str]()
+        self._cells, self._folder, self._need = cells, folder, {*_ALWAYS, *need}
+
+    def row(self) -> Row:
+        """Read every cell. Where there are problems the row stands for what could be read."""
+        words = {name: self._word(name) for name in WORDS}
+        sbr, expected_sbr = (self._sbr(name) for name in _BINDING_RATIOS)
+        return Row(
+            participant_id=self._participant(),
+            side=cast(Side, words["side"]),
+            image=self._image(),
+            centre_mm=self._centre(),
+            sbr=sbr,
+            reading=cast("Reading | None", words["reading"]),
+            spect=cast("Spect | None", words["spect"]),
+            split=cast("Split | None", words["split"]),
+            expected_sbr=expected_sbr,
+            predicted=self._predicted(),
+            line=self.line,
+            other={
+                name: cell
+                for name, cell in self._cells.items()
+                if name and name not in COLUMNS and not _predicts(name)
+            },
+        )
+
+    def _cell(self, name: str) -> str:
+        cell = self._cells.get(name, "")
+        if name in self._need and not cell.strip():
+            self.problems.append(f"expected {name}, got nothing")
+        return cell
+
+    def _participant(self) -> str:
+        name = self._cell("participant_id")
+        if not name.isprintable():
+            self.problems.append("expected a participant_id of printable characters")
+        elif name.strip() and name != name.strip():
+            self.problems.append("expected a participant_id without space around it")
+        elif name.startswith(_FORMULA):
+            self.problems.append(
+                "expected a participant_id that does not begin with = + - or @, which a "
+                "spreadsheet would run as a formula"
+            )
+        return name
+
+    def _word(self, name: str) -> str | None:
+        cell = self._cell(name)
+        if cell in WORDS[name]:
+            return cell
+        if cell.strip():
+            known = cell.strip().casefold() in WORDS[name]
+            expected = " or ".join(WORDS[name])
+            got = repr(cell) if known else "something else"
+            self.problems.append(f"expected {name} {expected}, got {got}")
+        return None
+
+    def _image(self) -> Path | None:
+        cell = self._cell("image")
+        return self._folder / cell if cell.strip() else None
+
+    def _centre(self) -> Vector | None:
+        values = [self._number(name) for name in _COORDINATES]
+        given = [name for name in _COORDINATES if self._cells.get(name, "").strip()]
+        if given and len(given) < 3 and not set(_COORDINATES) & self._need:
+            self.problems.append(f"expected x, y and z or none, got {' and '.join(given)} alone")
+        x, y, z = values
+        return None if x is None or y is None or z is None else (x, y, z)
+
+    def _predicted(self) -> dict[str, float]:
+        values = {name: self._sbr(name) for name in self._cells if _predicts(name)}
+        return {
+            name.removeprefix("predicted").removeprefix("_"): value
+            for name, value in values.items()
+            if value is not None
+        }
+
+    def _sbr(self, name: str) -> float | None:
+        value = self._number(name)
+        lowest = -1.0 if name in _BINDING_RATIOS else -MAX_SBR
+        if value is not None and not lowest < value < MAX_SBR:
+            self.problems.append(f"expected {_shown(name)} between {lowest:g} and {MAX_SBR:g}")
+            return None
+        return value
+
+    def _number(self, name: str) -> float | None:
+        cell = self._cell(name).strip()
+        if not cell:
+            return None
+        if not _NUMBER.fullmatch(cell) or not math.isfinite(float(cell)):
+            comma = " with a point, not a comma;" if re.fullmatch(r"-?[0-9]+,[0-9]+", cell) else ","
+            self.problems.append(
+                f"expected {_shown(name)} to be a finite number{comma} got another text"
+            )
+            return None
+        return float(cell)
+
+
+def _shown(column: str) -> str:
+    return column if column in COLUMNS else "a prediction"
+
+
+def _predicts(column: str) -> bool:
+    return column == "predicted" or (column.startswith("predicted_") and column != "predicted_")
+
+
+def _joint_problems(rows: Sequence[Row], troubled: Collection[int]) -> Iterator[tuple[int, str]]:
+    """Say where rows contradict one another; lines in `troubled` have problems of their own."""
+    first: dict[tuple[str, str | None], Row] = {}
+    split_of: dict[str, Row] = {}
+    spelled: dict[str, Row] = {}
+    splits = any(row.split for row in rows)
+    for row in rows:
+        name = row.participant_id
+        before = first.setdefault((name, row.side), row)
+        if name and row.side and before is not row:
+            yield row.line, f"expected each side once, got the one of line {before.line} again"
+        other = split_of.setdefault(name, row)
+        if name and row.split and other.split and other.split != row.split:
+            yield (
+                row.line,
+                f"expected a participant in one split, got {row.split}, and {other.split} on line "
+                f"{other.line}",
+            )
+        like = spelled.setdefault(unicodedata.normalize("NFC", name), row)
+        if like.participant_id != name:
+            yield (
+                row.line,
+                f"expected one spelling of a participant_id, got one that differs from line "
+                f"{like.line} in its Unicode form alone",
+            )
+        if splits and row.split is None and row.line not in troubled:
+            yield row.line, "expected a split on every row or on none, got nothing"
+    yield from _crossed(first.values())
+
+
+def _crossed(rows: Iterable[Row]) -> Iterator[tuple[int, str]]:
+    """Say where a left centroid does not lie to the left of the right one of the same image."""
+    left: dict[tuple[str, Path], Row] = {}
+    right: dict[tuple[str, Path], Row] = {}
+    for row in rows:
+        if row.image is not None and row.centre_mm is not None and row.side in WORDS["side"]:
+            (left if row.side == "left" else right)[row.participant_id, row.image] = row
+    for key in left.keys() & right.keys():
+        one, two = left[key], right[key]
+        if one.centre_mm and two.centre_mm and not one.centre_mm[0] < two.centre_mm[0]:
+            later, earlier = sorted((one, two), key=lambda row: -row.line)
+            yield (
+                later.line,
+                f"expected the left centroid to have a smaller x than the right one (RAS: x grows "
+                f"to the patient's right), got the opposite of lines {earlier.line} and "
+                f"{later.line}",
+            )
+
+
+def _listed(problems: Iterable[tuple[int, str]]) -> list[str]:
+    return [f"line {line}: {problem}" for line, problem in sorted(problems, key=lambda p: p[0])]
+
+
+# ------------------------------------------------------------------------------------------- images
+
+
+def _image_problems(image: Path | None, rows: Sequence[Row]) -> Iterator[tuple[int, str]]:
+    from nigroedge.grid import PatchGrid
+    from nigroedge.io import load_volume
+    from nigroedge.preprocess import PATCH_AXES, PATCH_SHAPE, PATCH_SPACING_MM, prepare_patch
+
+    if image is None:
+        yield from ((row.line, "expected image, got nothing") for row in rows)
+        return
+    try:
+        volume = load_volume(image)
+    except InputError as error:
+        for row in rows:
+            yield row.line, f"image: {without_path(error, image)}"
+        return
+    grid = PatchGrid(PATCH_SHAPE, PATCH_SPACING_MM, PATCH_AXES)
+    for row in rows:
+        if row.centre_mm is None:
+            yield row.line, "expected x, y and z, got nothing"
+            continue
+        try:
+            prepare_patch(volume, row.centre_mm, grid, "zscore")
+        except InputError as error:
+            yield row.line, f"image: {without_path(error, image)}"
+
+
+def without_path(error: Exception, image: Path) -> str:
+    """Give an error's text without the image's path and name, which may hold identifiers."""
+    text = str(error).removeprefix(f"{str(image)!r}: ").replace(str(image), "IMAGE")
+    stem = image.name.partition(".")[0]
+    return re.sub(rf"{re.escape(stem)}(\.\w+)+", "IMAGE", text) if stem else text
+
+
+# ------------------------------------------------------------------------------------------ writing
+
+
+def _columns_of(rows: Sequence[Row]) -> list[str]:
+    """List the columns that any row fills: known ones in their order, predictions, others."""
+    used = {
+        *(name for name in COLUMNS if any(name in _known_cells(row, None) for row in rows)),
+        *_ALWAYS,
+    }
+    predicted = dict.fromkeys(name for row in rows for name in row.predicted)
+    others = dict.fromkeys(name for row in rows for name in row.other)
+    return [*(c for c in COLUMNS if c in used), *map(prediction_column, predicted), *others]
+
+
+def prediction_column(name: str) -> str:
+    """Give the column that holds a prediction of this name."""
+    return f"predicted_{name}" if name else "predicted"
+
+
+def _cells_of(row: Row, folder: Path) -> dict[str, str]:
+    predicted = {prediction_column(k): repr(float(v)) for k, v in row.predicted.items()}
+    return {**_known_cells(row, folder), **predicted, **row.other}
+
+
+def _known_cells(row: Row, folder: Path | None) -> dict[str, str]:
+    """Give the text of each known column that the row fills."""
+    coordinates = dict(zip(_COORDINATES, row.centre_mm or (None,) * 3, strict=True))
+    numbers = {**coordinates, **{name: getattr(row, name) for name in _BINDING_RATIOS}}
+    words = {name: getattr(row, name) for name in ("participant_id", *WORDS)}
+    image = row.image if folder is None or row.image is None else _from(folder, row.image)
+    return {
+        **{name: word for name, word in words.items() if word is not None},
+        **{name: repr(float(number)) for name, number in numbers.items() if number is not None},
+        **({} if image is None else {"image": str(image)}),
+    }
+
+
+def _from(folder: Path, image: Path) -> Path:
+    image = image.absolute()
+    return image.relative_to(folder) if image.is_relative_to(folder) else image
