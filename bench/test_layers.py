@@ -2,9 +2,9 @@
 """What each layer of the built-in engine reaches, beside the peak of the machine.
 
 One patch, one thread. `direct` is the work of a layer as it is defined, `made` what Winograd leaves
-of it, transforms apart; `share` is the share of the machine's float32 peak that `made` runs at, with
-the transforms inside its time; `effective` is `direct` over the time and `limit` what it would be
-if there were products alone, at the peak.
+of it, transforms apart; `share` is the share of the machine's float32 peak that `made` runs
+at, the transforms inside its time; `effective` is `direct` over the time, `limit` what it would be
+at the peak if products were all.
 
     python -m bench.test_layers [PRESET …]
 """
