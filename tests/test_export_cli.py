@@ -12,7 +12,7 @@ from nigroedge.model import load_model
 from tests.conftest import ROOT
 from tests.onnx_files import float_model, random_net
 
-COMMANDS = ("init", "train", "onnx", "quantize", "from-savedmodel", "parity")
+COMMANDS = ("init", "train", "onnx", "quantize", "from-savedmodel", "parity", "cohort")
 
 
 def test_help_names_every_command_and_imports_no_torch():
