@@ -376,6 +376,17 @@ def test_echoes_are_combined_as_root_of_sum_of_squares():
     assert expected == pytest.approx(magnitude(Tissue(0, 30, 0.7)))
 
 
+def test_densities_are_about_those_of_a_spoiled_gradient_echo():
+    def steady(water, t1_ms):
+        decay, flip = math.exp(-88 / t1_ms), math.radians(10)
+        return water * math.sin(flip) * (1 - decay) / (1 - math.cos(flip) * decay)
+
+    # Water 0.71 in white matter and 1 in CSF; T1 about 1 s and 4 s at 3 T (docs/phantom.md).
+    assert TISSUES["csf"].density == pytest.approx(steady(1, 4000) / steady(0.71, 1000), abs=0.05)
+    # The spread of T1 within the brainstem changes a density by less than its water does.
+    assert 0.92 < steady(1, 1300) / steady(1, 800) < 0.94
+
+
 def test_noise_is_of_unit_size_and_as_correlated_as_its_kernel_says():
     noise = unit_noise(generator(1), (80, 80, 60))[2:-2, 2:-2, 2:-2]
     neighbours = [
@@ -405,6 +416,9 @@ def test_a_voxels_echoes_are_combined_as_a_tissues(r2star, density):
 def test_readings_of_the_cohort_are_those_of_the_paper(cohort):
     intact, diseased = sides(cohort, "intact"), np.array([s.diseased for s in cohort])
 
+    # Table 1: 58 of 59 with normal, 16 of 308 with abnormal SPECT; binomial SE 1.0 and 3.9.
+    assert 58 == pytest.approx(59 * intact[~diseased].mean(), abs=1.0)
+    assert 16 == pytest.approx(308 * intact[diseased].mean(), abs=3.9)
     # 74 of 367 read as intact; the binomial SE of that share is 0.021.
     assert 74 / 367 == pytest.approx(intact.mean(), abs=0.02)
     # 58 of 59 with normal SPECT, 16 of 308 with abnormal SPECT.
@@ -423,6 +437,9 @@ def test_sbr_of_the_cohort_is_that_of_the_paper(cohort):
     assert 2.36 == pytest.approx(sbr[~intact].mean(), abs=0.07)
     assert 0.86 == pytest.approx(sbr[~intact].std(), abs=0.05)
     assert 1.20 == pytest.approx(sbr.std(), abs=0.05)
+    # Predicting by the reading: the paper's SD within readings, pooled by its counts, give 0.916.
+    reading = np.where(intact, sbr[intact].mean(), sbr[~intact].mean())
+    assert 0.916 == pytest.approx(np.sqrt(((sbr - reading) ** 2).mean()), abs=0.03)
 
 
 def test_no_prediction_from_an_image_can_beat_the_spread_that_the_nigra_leaves(cohort):
