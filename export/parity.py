@@ -18,13 +18,13 @@ import numpy.typing as npt
 import torch
 
 from export.from_onnx import OnnxNetwork, read_network
-from export.metrics import concordance
 from export.quantize import sibling_paths
 from export.samples import Samples
 from nigroedge.artefact import Artefact, read_artefact
 from nigroedge.engine import DEFAULT_ENGINE, ENGINES, open_engine
 from nigroedge.errors import ModelError
 from nigroedge.model import ModelSpec, read_spec, selftest_patch
+from nigroedge.study import concordance
 
 Floats = npt.NDArray[np.float64]
 Patches = npt.NDArray[np.float32]

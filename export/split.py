@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from export.metrics import scores
 from export.windows import Windows
 from nigroedge.errors import InputError
+from nigroedge.study import scores
 
 #: Shares of the participants that are held back from training.
 VALIDATION_SHARE, TEST_SHARE = 0.1, 0.2

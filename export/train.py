@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from export.metrics import scores
 from export.network import build, fold_scale, he_initialise
 from export.progress import Bar, bar, say
 from export.spec import make_card, method_spec
@@ -29,6 +28,7 @@ from export.split import Rows, Split, baselines, split_rows
 from export.to_onnx import write_model
 from export.windows import CohortConfig, Windows, cohort_name, load_windows
 from nigroedge.errors import InputError
+from nigroedge.study import scores
 
 Floats = npt.NDArray[np.float64]
 

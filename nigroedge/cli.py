@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: the only place that prints or ends the program.
 
-Results go to standard output; a refusal is one line on standard error. Exit codes: 0 done, 1
-refused input or a broken promise, 2 usage, 3 a bug of ours; 130 after Ctrl-C, as shells have it.
+Results go to standard output; a refusal is one line on standard error, or for a cohort table one
+line for each problem. Exit codes: 0 done, 1 refused input or a broken promise, 2 usage, 3 a bug of
+ours; 130 after Ctrl-C, as shells have it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import nigroedge
-from nigroedge.errors import InternalError, NigroedgeError
+from nigroedge.errors import InternalError, NigroedgeError, TableError
 from nigroedge.result import NOTICE
 from nigroedge.terminal import check_heading, check_text, model_text, one_line, result_text
 
@@ -88,6 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has left
         _abandon_output()
         return REFUSED
+    except TableError as error:  # one line for each problem
+        return _complain_of_each(error)
     except NigroedgeError as error:
         return _bug(error) if isinstance(error, InternalError) else _complain(error, REFUSED)
     except OSError as error:  # such as a full disk below our output
@@ -107,6 +110,13 @@ def _abandon_output() -> None:
 def _complain(message: object, code: int) -> int:
     _print(f"nigroedge: {one_line(str(message))}", to_stderr=True)
     return code
+
+
+def _complain_of_each(error: TableError) -> int:
+    heading, *problems = str(error).split("\n")
+    for line in (f"nigroedge: {one_line(heading)}", *map(one_line, problems)):
+        _print(line, to_stderr=True)
+    return REFUSED
 
 
 def _bug(error: Exception) -> int:
@@ -188,7 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nigroedge {nigroedge.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_predict, _add_demo, _add_info, _add_verify, _add_smwi):
+    for add in (_add_predict, _add_demo, _add_info, _add_verify, _add_smwi, _add_evaluate):
         add(commands)
     return parser
 
@@ -275,6 +285,16 @@ def _add_smwi(commands: Any) -> None:
     command = _add(commands, "smwi", smwi.SUMMARY, **texts)
     smwi.add_arguments(command)
     command.set_defaults(run=_smwi)
+
+
+def _add_evaluate(commands: Any) -> None:
+    from nigroedge.study import command as study
+
+    texts = {"description": study.DESCRIPTION, "epilog": f"{study.EPILOG}\n{_EPILOG}"}
+    command = _add(commands, "evaluate", study.SUMMARY, **texts)
+    study.add_arguments(command)
+    _add_engine(command)
+    command.set_defaults(run=_evaluate)
 
 
 # ---------------------------------------------------------------------------------------- commands
@@ -399,6 +419,23 @@ def _smwi(options: argparse.Namespace) -> int:
     else:
         _print(outcome.text())
     return DONE
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from nigroedge.study.command import run
+
+    outcome = run(options, _show_count if sys.stderr.isatty() else lambda stage, done, total: None)
+    if options.json:
+        _print_json(outcome.to_dict())
+    else:
+        _print("\n".join(map(one_line, outcome.text().split("\n"))))
+    return DONE
+
+
+def _show_count(stage: str, done: int, total: int) -> None:
+    """One line of standard error, written over and over; ended where all is done."""
+    end = "\n" if done == total else ""
+    print(f"\r{stage} {done} / {total}", end=end, file=sys.stderr, flush=True)
 
 
 def _show_progress(stage: str, done: float) -> None:

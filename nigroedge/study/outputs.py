@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an evaluation leaves behind: the report, the results as JSON, and every row as CSV."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nigroedge
+from nigroedge.errors import InputError
+from nigroedge.result import NOTICE
+from nigroedge.study.evaluation import SIMULATED, Evaluation
+from nigroedge.study.prediction import Predictor
+from nigroedge.study.report import report_html
+from nigroedge.study.table import Row
+
+
+def fresh(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
+    """Give the paths to write.
+
+    Raises
+    ------
+    InputError
+        If one is there already: nothing is overwritten.
+    """
+    paths = tuple(folder / name for name in names)
+    for path in paths:
+        if path.exists():
+            raise InputError(f"expected a new file, got {str(path)!r}, which exists")
+    return paths
+
+
+def provenance(
+    table: Path,
+    split: str,
+    rows: Sequence[Row],
+    evaluated: Sequence[Row],
+    models: Sequence[str],
+    predictors: Sequence[Predictor],
+) -> dict[str, Any]:
+    """Say what was read and what ran, and what a reader must know of it."""
+    files = {each.name: [_file(model) for model in each.each] for each in predictors}
+    notes = []
+    trained_on = sum(row.split in ("train", "validation") for row in evaluated)
+    if trained_on:
+        notes.append(
+            f"{trained_on} of the {len(evaluated)} evaluated rows are of the training or "
+            f"validation split: where a model learned from them, its scores are too good."
+        )
+    if any(row.expected_sbr is not None for row in rows):
+        notes.append(SIMULATED)
+    return {
+        "version": nigroedge.__version__,
+        "notice": NOTICE,
+        "table": {
+            "name": table.name,
+            "sha256": hashlib.sha256(table.read_bytes()).hexdigest(),
+            "rows": len(rows),
+            "participants": len({row.participant_id for row in rows}),
+        },
+        "split": split,
+        "evaluated_rows": len(evaluated),
+        "notes": notes,
+        "models": [{"name": name, "files": files.get(name, [])} for name in models],
+    }
+
+
+def _file(model: nigroedge.Model) -> dict[str, Any]:
+    card, engine = model.spec.card, model.engine
+    return {
+        "card": f"{card.name} {card.version}",
+        "sha256": model.sha256,
+        "side": model.spec.side,
+        "engine": engine.name,
+        "isa": engine.isa,
+        "threads": engine.threads,
+    }
+
+
+def write_outputs(
+    evaluation: Evaluation, results: Mapping[str, Any], paths: Sequence[Path]
+) -> None:
+    """Write the report, the results and the rows into one folder, each whole or not at all."""
+    report, as_json, as_csv = paths
+    texts = {
+        report: report_html(evaluation, results),
+        as_json: json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        as_csv: predictions_csv(evaluation),
+    }
+    report.parent.mkdir(parents=True, exist_ok=True)
+    for path, text in texts.items():
+        partial = path.with_name(f"{path.name}.partial")
+        partial.write_text(text, encoding="utf-8", newline="")
+        partial.replace(path)
+
+
+def predictions_csv(evaluation: Evaluation) -> str:
+    """Give every evaluated row: measured, predicted and residual SBR, and the baselines.
+
+    Cells of text are those that a table may have: none begins as a spreadsheet's formula does.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    known = ["participant_id", "side", "line", "split", "reading", "measured"]
+    pairs = [f"{what}_{name}" for name in evaluation.models for what in ("predicted", "residual")]
+    writer.writerow([*known, *pairs, *(f"baseline_{name}" for name in evaluation.baselines)])
+    for i, row in enumerate(evaluation.rows):
+        sbr = float(row.sbr or 0.0)
+        cells: list[object] = [row.participant_id, row.side, row.line, row.split, row.reading, sbr]
+        for values in evaluation.models.values():
+            cells += [float(values[i]), float(values[i]) - sbr]
+        cells += [float(values[i]) for values in evaluation.baselines.values()]
+        writer.writerow(["" if cell is None else cell for cell in cells])
+    return buffer.getvalue()
