@@ -53,7 +53,7 @@ POWER = tuple(f"log10 power at {share} of Nyquist" for share in ("0.12", "0.40",
 #: Patients and healthy people of the picture: the first of each.
 N_PICTURED = 2
 #: Voxels scanned around a patch, and what is scanned beyond them physically.
-WINDOW, BOX = (72, 72, 30), (84, 84, 36)
+WINDOW, BOX = (72, 72, 30), (112, 84, 42)
 
 
 def fast(subject: Subject) -> Volume:
@@ -298,7 +298,7 @@ def methods_table(n_subjects: int) -> str:
     truth, visibility = [], []
     for seed in range(n_subjects):
         subject = draw_subject(seed, prevalence=0.5)
-        grid = patch_grid(subject, "left", (124, 84, 36))
+        grid = patch_grid(subject, "left", BOX)
         scan = acquire(subject, *grid)
         where = list(places(subject, *grid).values())[:3]
         means = [susceptibility(subject, *grid).voxels[place].mean() for place in where]

@@ -21,6 +21,8 @@ from nigroedge.smwi.fourier import FourierGrid
 from nigroedge.smwi.kernels import dipole_kernel, field_direction
 
 SHAPE = (64, 64, 28)
+#: The part of the box in which the patch lies.
+MIDDLE = (slice(31, -31), slice(13, -13), slice(11, -11))
 #: State and visibility of the average healthy side, and of one whose nigra is gone.
 ENDS = {"healthy": (0.9, 0.87), "diseased": (0.0, 0.0)}
 
@@ -54,7 +56,7 @@ def scans():
     for word in ENDS:
         for seed in range(4):
             subject = at_an_end(seed, word)
-            grid = patch_grid(subject, "left", (76, 72, 34))
+            grid = patch_grid(subject, "left", (112, 76, 42))  # about the box of both windows
             found[word, seed] = subject, grid, scan_physically(subject, *grid)
     return found
 
@@ -101,10 +103,9 @@ def test_reconstructed_susceptibilities_are_the_published_ones(scans):
 
 def test_a_map_follows_the_true_one(scans):
     for subject, grid, scan in scans.values():
-        truth = susceptibility(subject, *grid).voxels[scan.eroded_mask]
-        found = scan.chi_ppm[scan.eroded_mask]
-        # Noise, point spread and inversion leave about this much; a wrong tilt leaves 0.3.
-        assert np.corrcoef(truth, found)[0, 1] > 0.75
+        truth = susceptibility(subject, *grid).voxels[MIDDLE]
+        # Noise, point spread and inversion leave 0.86–0.94; with the tilt ignored it is 0.59–0.66.
+        assert np.corrcoef(truth.ravel(), scan.chi_ppm[MIDDLE].ravel())[0, 1] > 0.8
 
 
 def test_disease_darkens_and_hides_nigrosome_1(scans):
@@ -122,8 +123,7 @@ def test_disease_darkens_and_hides_nigrosome_1(scans):
 
 def test_the_fast_path_looks_like_the_physical_one(scans):
     for subject, grid, scan in scans.values():
-        inner = (slice(13, -13), slice(11, -11), slice(7, -7))
-        physical, fast = scan.voxels[inner], render(subject, *grid).voxels[inner]
+        physical, fast = scan.voxels[MIDDLE], render(subject, *grid).voxels[MIDDLE]
 
         # One scene, other noise, and χ by inversion: two scans of one person correlate so.
         assert np.corrcoef(physical.ravel(), fast.ravel())[0, 1] > 0.8
