@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from nigroedge.phantom import draw_subject
-from nigroedge.phantom.field import AIR_PPM, background_field, ball_field, dipole_field
+from nigroedge.phantom.field import background_field, ball_field, dipole_field
 from nigroedge.phantom.shapes import apply
 from tests.smwi_phantom import exact_field, tilted_affine
 
@@ -121,7 +121,3 @@ def test_air_makes_tens_of_hertz_over_the_midbrain_not_hundreds(seed):
 
     assert np.isfinite(field_hz).all()
     assert 1 < np.ptp(field_hz) < 150
-
-
-def test_air_is_what_the_literature_says():
-    assert AIR_PPM == 9.2
