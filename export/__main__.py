@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_quantize(commands)
     _add_from_savedmodel(commands)
     _add_parity(commands)
+    _add_cohort(commands)
     return parser
 
 
@@ -274,6 +275,41 @@ def _random_family(preset: str, folder: Path) -> Path:
     write_model(model, network, spec)
     quantize(model, simulated_samples(spec, purpose="calibrate", n_patches=N_PATCHES, seed=0))
     return model
+
+
+# ---- cohort --------------------------------------------------------------------------------------
+
+
+def _add_cohort(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "cohort",
+        "simulate a cohort, or check a group's own table and deal its participants out",
+        epilog="DIR/table.tsv has a row a side; DIR/images, when simulated, a window of the SMWI "
+        "for each.\nThe same command continues a run that was cut off, and more participants "
+        "extend it.\nThe default is the size of the study: 367, of whom 74 test.",
+    )
+    add = parser.add_argument
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--participants", type=_positive, help="to simulate (default 367)")
+    source.add_argument("--table", type=Path, help="of a group's own participants, CSV or TSV")
+    add("--fast", action="store_true", help="ideal SMWI, blurred, with noise; not field and echoes")
+    add("--seed", type=_natural, default=0, help="of participants and of the deal (default 0)")
+    add("--workers", type=_positive, default=resolve_threads(None), help="default: all CPUs")
+    add("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the cohort")
+    parser.set_defaults(run=_cohort)
+
+
+def _cohort(args: argparse.Namespace) -> int:
+    from export.cohort import STUDY_PARTICIPANTS, CohortConfig, check_cohort, simulate_cohort
+
+    if args.table:
+        print(check_cohort(args.table, args.output, seed=args.seed))
+        return DONE
+    config = CohortConfig("fast" if args.fast else "physical", args.seed)
+    participants = args.participants or STUDY_PARTICIPANTS
+    print(simulate_cohort(config, participants, args.output, workers=args.workers))
+    return DONE
 
 
 # ---- arguments that commands share ---------------------------------------------------------------

@@ -24,11 +24,17 @@ from nigroedge.model import ModelSpec
 from nigroedge.phantom import SIDES, SLAB_SPACING_MM, Side, draw_subject, patch_grid, render
 from nigroedge.preprocess import prepare_patch
 
-Purpose = Literal["train", "calibrate", "check"]
+Purpose = Literal["train", "calibrate", "check", "cohort"]
 
-#: First subject of each purpose. No subject serves two purposes: a model is never checked on a
-#: person that it has learned from or been calibrated with.
-_FIRST_SUBJECT: dict[Purpose, int] = {"train": 0, "calibrate": 1 << 30, "check": 2 << 30}
+#: First subject of each purpose; those from 3 << 30 on are verify's and the demonstration's. No
+#: subject serves two purposes: a model is never checked on a person that it has learned from or
+#: been calibrated with.
+_FIRST_SUBJECT: dict[Purpose, int] = {
+    "train": 0,
+    "calibrate": 1 << 30,
+    "check": 2 << 30,
+    "cohort": 5 << 30,
+}
 #: Subjects that one --seed has for itself.
 SUBJECTS_PER_SEED = 1 << 16
 #: Seeds that a purpose has room for.

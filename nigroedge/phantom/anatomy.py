@@ -115,14 +115,14 @@ def _draw_nigrosome(rng: np.random.Generator, nigra: Blob) -> Blob:
     first, second = 3.3 + 0.4 * rng.standard_normal(), -1.2 + 0.5 * rng.standard_normal()
     return Blob(
         nigra.at(first, second, 0.1 + 0.15 * rng.standard_normal()),
-        _resized(rng, (2.9, 4.0, 0.85), 0.12),
+        _resized(rng, (3.0, 4.0, 1.0), 0.12),
         nigra.axes,
         nigra.bend,
     )
 
 
 def _draw_red_nucleus(rng: np.random.Generator) -> Blob:
-    return Blob(_moved(rng, (5.4, 0.0, 0.0), 0.3), _resized(rng, (4.5, 4.4, 3.9), 0.07))
+    return Blob(_moved(rng, (5.4, 0.0, 0.0), 0.3), _resized(rng, (4.65, 4.5, 3.95), 0.07))
 
 
 def _draw_subthalamic(rng: np.random.Generator) -> Blob:

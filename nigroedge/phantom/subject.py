@@ -30,8 +30,8 @@ _PATCH_SLICES = 20
 #: Share of participants with abnormal SPECT: 308 of 367 (Bae 2023, table 1).
 COHORT_PREVALENCE = 308 / 367
 #: Spread of the measured SBR that the state does not explain: SD common to both sides, and of each
-#: alone; together 0.83, of a total of 1.25 (docs/phantom.md).
-SBR_SD_COMMON, SBR_SD_SIDE = 0.68, 0.48
+#: alone; together 0.84, of a total of 1.25 (docs/phantom.md).
+SBR_SD_COMMON, SBR_SD_SIDE = 0.68, 0.49
 #: SBR = striatum / occipital − 1, and the striatum is never darker than the reference: not below 0.
 #: A little above it, because a striatum that cannot be told from its surroundings is not measured.
 SBR_MINIMUM = 0.1
@@ -81,8 +81,8 @@ class Contrast:
         Factor on positive susceptibilities: iron of this person and scale of the QSM method.
     chi_threshold_ppm : float
         χth of the SMWI mask.
-    edge_mm, chi_edge_mm : float
-        Width of borders in the magnitude and in the susceptibility map, which is the smoother.
+    edge_mm, nucleus_edge_mm : float
+        Width of borders; those of nuclei are wider, as they have no clear edge.
     texture, noise : float
         Relative SD of the tissue's texture and of the noise in the magnitude.
     chi_texture_ppb, chi_noise_ppb : float
@@ -96,7 +96,7 @@ class Contrast:
     chi_gain: float
     chi_threshold_ppm: float
     edge_mm: float
-    chi_edge_mm: float
+    nucleus_edge_mm: float
     texture: float
     noise: float
     chi_texture_ppb: float
@@ -125,14 +125,31 @@ class Subject:
     to_patient: Matrix
     slab_affine: Matrix
 
+    def side(self, side: Side) -> SideState:
+        """Give one side."""
+        return self.left if side == "left" else self.right
+
+
+def ramp(state: float, low: float, high: float) -> float:
+    """Give 0 where the state is below `low`, 1 above `high`, and the share of the way between."""
+    return min(1.0, max(0.0, (state - low) / (high - low)))
+
+
+def iron_load(state: float) -> float:
+    """Give how far the nigra's χ and R2* have gone from health (0) to disease (1).
+
+    Iron rises early, between 80 % and 60 % of the state, before nigrosome-1 is lost (assumed).
+    """
+    return 1.0 - ramp(state, 0.60, 0.80)
+
 
 def expected_sbr(state: float) -> float:
-    """Give the mean SBR of a nigra in this state: linear above 45 % of it, a floor below.
+    """Give the mean SBR of a nigra in this state: linear from 80 % of it to a floor at 48 %.
 
-    Nigral cells and striatal uptake part company below about half of the cells; floor and
-    slope are set so that the cohort has the moments of Bae 2023 (docs/phantom.md).
+    Nigral cells and striatal uptake part company below about half of the cells. Floor and rise are
+    set so that the cohort has the moments of Bae 2023 (docs/phantom.md).
     """
-    return 2.27 + 2.75 * min(1.0, max(0.0, (state - 0.45) / 0.5))
+    return 2.33 + 2.41 * ramp(state, 0.48, 0.80)
 
 
 def draw_subject(
@@ -188,7 +205,7 @@ def _draw_pose(rng: np.random.Generator) -> Matrix:
 
 def _draw_states(rng: np.random.Generator, diseased: bool) -> list[float]:
     """Draw the state of both nigrae: alike in health, unequal in disease (assumed)."""
-    common = 0.02 + 0.6 * rng.beta(1.6, 2.6) if diseased else rng.uniform(0.8, 1.0)
+    common = 0.02 + 0.6 * rng.beta(1.6, 3.1) if diseased else rng.uniform(0.8, 1.0)
     spread = 0.09 if diseased else 0.03
     return [min(1.0, max(0.0, common + spread * rng.standard_normal())) for _ in SIDES]
 
@@ -205,12 +222,12 @@ def _draw_sbr(rng: np.random.Generator, means: list[float]) -> list[float]:
 def _draw_reading(rng: np.random.Generator, state: float) -> tuple[float, bool]:
     """Draw how far nigrosome-1 stands out, and what the reader says.
 
-    It fades between 65 % and 40 % of the state; in 15 % of sides it is thin or faint even so
+    It fades between 66 % and 36 % of the state; in 13 % of sides it is thin or faint even so
     (10–20 % of healthy ones at 7 T). Readers differ by the last term.
     """
-    t = min(1.0, max(0.0, (state - 0.40) / 0.25))
-    faint = rng.random() < 0.15
-    visibility = t * t * (3 - 2 * t) * (rng.uniform(0.1, 0.7) if faint else rng.uniform(0.8, 1.0))
+    t = ramp(state, 0.36, 0.66)
+    faint = rng.random() < 0.13
+    visibility = t * t * (3 - 2 * t) * (rng.uniform(0.25, 0.7) if faint else rng.uniform(0.85, 1))
     return visibility, bool(visibility + 0.06 * rng.standard_normal() > 0.3)
 
 
@@ -224,7 +241,7 @@ def _draw_side(
 ) -> SideState:
     visibility, intact = _draw_reading(rng, state)
     anatomy = draw_anatomy(rng, SIGN[side])
-    iron = float(np.exp(0.06 * rng.standard_normal()))
+    iron = float(np.exp(0.045 * rng.standard_normal()))
     slip = jitter_mm * rng.standard_normal(3)
     marked = as_vector(np.array(apply(to_patient, anatomy.nigrosome.centre)) + slip)
     return SideState(state, visibility, intact, expected_sbr(state), sbr, marked, iron, anatomy)
@@ -240,13 +257,13 @@ def _draw_contrast(rng: np.random.Generator) -> Contrast:
         chi_gain=rng.uniform(0.8, 1.6),
         chi_threshold_ppm=rng.uniform(0.46, 0.72),
         edge_mm=rng.uniform(0.9, 1.5),
-        chi_edge_mm=rng.uniform(2.8, 4.8),
-        texture=rng.uniform(0.03, 0.05),
-        noise=rng.uniform(0.02, 0.05),
-        chi_texture_ppb=rng.uniform(6, 14),
-        chi_noise_ppb=rng.uniform(3, 9),
+        nucleus_edge_mm=rng.uniform(3.2, 4.2),
+        texture=rng.uniform(0.045, 0.065),
+        noise=rng.uniform(0.025, 0.055),
+        chi_texture_ppb=rng.uniform(8, 16),
+        chi_noise_ppb=rng.uniform(4, 10),
         bias=as_vector(rng.normal(0, 0.15, 3)),
-        csf=rng.uniform(0.8, 1.1),
+        csf=rng.uniform(0.75, 1.0),
     )
 
 

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A cohort on disk: a table, one row a side, and the images that it names.
+
+Simulated participants are scanned physically or by the fast path, each by itself from a seed of its
+own, so that neither the number of processes nor a run that was cut off changes a bit. Real ones
+come from a group's own table, which is checked whole before anything is written.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+import nigroedge.phantom
+import nigroedge.smwi
+from export.progress import Bar, bar
+from export.samples import SUBJECTS_PER_SEED, subject_seed
+from nigroedge.errors import InputError
+from nigroedge.io import save_volume
+from nigroedge.phantom import SIDES, Side, Subject, draw_subject, patch_grid, render
+from nigroedge.phantom.scan import stored
+from nigroedge.study.table import Row, Split, check_images, read_table, write_table
+from nigroedge.volume import Volume
+
+ScanPath = Literal["physical", "fast"]
+
+#: The cohort of Bae 2023: 74 of 367 participants test; a tenth of the others validates.
+STUDY_PARTICIPANTS, STUDY_TEST, STUDY_VALIDATION = 367, 74, 29
+#: Voxels of an image along the slab's axes: a patch of 50 × 50 × 20, and room to move and turn it.
+IMAGE_SHAPE = (64, 64, 28)
+TABLE_NAME, CONFIG_NAME, IMAGES = "table.tsv", "cohort.json", "images"
+
+
+@dataclass(frozen=True)
+class CohortConfig:
+    """What decides the participants of a cohort, but how many there are.
+
+    Parameters
+    ----------
+    scan : {'physical', 'fast'}
+        Field, echoes and reconstruction; or the ideal SMWI, blurred, with noise.
+    seed : int
+    reader_jitter_mm : float
+        SD of the marked centroid about nigrosome-1 along each axis.
+    """
+
+    scan: ScanPath
+    seed: int
+    reader_jitter_mm: float = 0.5
+
+
+def simulate_cohort(config: CohortConfig, participants: int, folder: Path, *, workers: int) -> Path:
+    """Simulate what is not yet there; write the table when all is.
+
+    Parameters
+    ----------
+    participants : int
+        The first ones of the seed: a cohort may be continued to a larger one.
+    folder : Path
+        Made if absent; one that a run left behind, cut off or not, is continued.
+    workers : int
+        Processes; the bits do not depend on it.
+
+    Returns
+    -------
+    Path
+        Of the table.
+
+    Raises
+    ------
+    InputError
+        If the folder holds another cohort, or there are too few participants to split or too many
+        for a seed.
+    """
+    if participants > SUBJECTS_PER_SEED:
+        raise InputError(
+            f"expected at most {SUBJECTS_PER_SEED} participants of one seed, got {participants}"
+        )
+    splits = deal(participants, config.seed)
+    images = folder / IMAGES
+    _claim(folder, config)
+    images.mkdir(exist_ok=True)
+    missing = [n for n in range(participants) if not all(p.exists() for p in _files(images, n))]
+    done = participants - len(missing)
+    # spawn: numerical libraries may have started threads, and a forked child waits for them.
+    with get_context("spawn").Pool(max(1, min(workers, len(missing)))) as pool:
+        written = pool.imap_unordered(partial(_write_images, config, images), missing)
+        with bar(f"{config.scan} scans", total=participants, done=done) as shown:
+            for _ in written:
+                shown.update()
+    rows = [row for n in range(participants) for row in _rows(config, n, splits[n], images)]
+    write_table(folder / TABLE_NAME, rows)
+    return folder / TABLE_NAME
+
+
+def check_cohort(table: Path, folder: Path, *, seed: int) -> Path:
+    """Check a group's own table and every image in it; deal splits if there are none.
+
+    Parameters
+    ----------
+    table : Path
+        As nigroedge.study.table describes it.
+    folder : Path
+        Where the checked table goes, with paths that are right from there.
+    seed : int
+        Of the deal.
+
+    Raises
+    ------
+    TableError
+        Everything that is wrong, in one list; nothing is written then.
+    """
+    rows = read_table(table, need=("image", "x", "y", "z", "sbr"))
+    n_images = len({row.image for row in rows})
+    with bar("checking images", total=n_images) as shown:
+        check_images(rows, progress=lambda done, total: _count(shown))
+    if not any(row.split for row in rows):
+        rows = _dealt(rows, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_table(folder / TABLE_NAME, rows)
+    return folder / TABLE_NAME
+
+
+def deal(participants: int, seed: int) -> list[Split]:
+    """Deal participants out as the study did, 264 of 367 to train, 29 to validate, 74 to test.
+
+    They are dealt block by block of 367, so that a cohort's first blocks are the same however many
+    follow. The last block, when smaller, has the same shares; the first has at least one of each.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 3.
+    """
+    if participants < 3:
+        raise InputError(f"expected at least 3 participants to split, got {participants}")
+    splits: list[Split] = []
+    for block, first in enumerate(range(0, participants, STUDY_PARTICIPANTS)):
+        n = min(STUDY_PARTICIPANTS, participants - first)
+        least = 1 if block == 0 else 0
+        n_test = max(least, round(n * STUDY_TEST / STUDY_PARTICIPANTS))
+        n_validation = max(least, round(n * STUDY_VALIDATION / STUDY_PARTICIPANTS))
+        order = np.random.default_rng((seed, block)).permutation(n)
+        dealt: list[Split] = ["train"] * n
+        for place, index in enumerate(order[: n_test + n_validation]):
+            dealt[index] = "test" if place < n_test else "validation"
+        splits += dealt
+    return splits
+
+
+def _dealt(rows: Sequence[Row], seed: int) -> list[Row]:
+    """Deal the participants of a table, in the order in which they appear."""
+    names = list(dict.fromkeys(row.participant_id for row in rows))
+    split_of = dict(zip(names, deal(len(names), seed), strict=True))
+    return [replace(row, split=split_of[row.participant_id]) for row in rows]
+
+
+def _count(shown: Bar) -> None:
+    shown.update()
+
+
+def _claim(folder: Path, config: CohortConfig) -> None:
+    """Write down what the folder holds, or refuse one that holds something else."""
+    path = folder / CONFIG_NAME
+    wanted = asdict(config) | {"generator": generator_digest(), "image_shape": list(IMAGE_SHAPE)}
+    if path.exists():
+        found = _record(path)
+        differing = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
+        if differing:
+            raise InputError(
+                f"{str(folder)!r}: expected no other cohort, got one that differs in "
+                f"{', '.join(differing)}; name another folder"
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    partial_path = path.with_suffix(".partial")
+    partial_path.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+    partial_path.replace(path)
+
+
+def _record(path: Path) -> dict[str, object]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{str(path)!r}: expected a cohort's record, got no JSON") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{str(path)!r}: expected a cohort's record, got other JSON")
+    return found
+
+
+def generator_digest() -> str:
+    """Give a digest of the code that makes the images, phantom and reconstruction.
+
+    Comments and docstrings do not count.
+    """
+    digest = hashlib.sha256()
+    for package in (nigroedge.phantom, nigroedge.smwi):
+        for file in sorted(Path(package.__path__[0]).glob("*.py")):
+            tree = ast.parse(file.read_text(encoding="utf-8"))
+            for node in ast.walk(tree):
+                body = getattr(node, "body", None)
+                if isinstance(body, list) and body and _is_text(body[0]):
+                    body[0] = ast.Pass()
+            digest.update(f"{file.name}\0{ast.dump(tree)}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _name(number: int) -> str:
+    return f"sim-{number + 1:05d}"
+
+
+def _files(images: Path, number: int) -> list[Path]:
+    return [images / f"{_name(number)}_{side}.nii" for side in SIDES]
+
+
+def _subject(config: CohortConfig, number: int) -> Subject:
+    seed = subject_seed("cohort", config.seed, number)
+    return draw_subject(seed, reader_jitter_mm=config.reader_jitter_mm)
+
+
+def _write_images(config: CohortConfig, images: Path, number: int) -> None:
+    """Scan one participant and store both sides; a file is there whole or not at all."""
+    scanned = _scan(config, _subject(config, number))
+    for side, path in zip(SIDES, _files(images, number), strict=True):
+        partial_path = path.with_name(f".{path.name}")
+        partial_path.unlink(missing_ok=True)
+        save_volume(Volume(stored(scanned[side].voxels), scanned[side].affine), partial_path)
+        partial_path.replace(path)
+
+
+def _scan(config: CohortConfig, subject: Subject) -> dict[Side, Volume]:
+    if config.scan == "fast":
+        return {side: render(subject, *patch_grid(subject, side, IMAGE_SHAPE)) for side in SIDES}
+    from nigroedge.phantom.acquisition import scan_windows
+
+    return scan_windows(subject, IMAGE_SHAPE)
+
+
+def _rows(config: CohortConfig, number: int, split: Split, images: Path) -> list[Row]:
+    subject = _subject(config, number)
+    return [
+        Row(
+            participant_id=_name(number),
+            side=side,
+            image=path,
+            centre_mm=subject.side(side).centroid_mm,
+            sbr=subject.side(side).sbr,
+            reading="intact" if subject.side(side).intact else "lost",
+            spect="abnormal" if subject.diseased else "normal",
+            split=split,
+            expected_sbr=subject.side(side).expected_sbr,
+        )
+        for side, path in zip(SIDES, _files(images.absolute(), number), strict=True)
+    ]
