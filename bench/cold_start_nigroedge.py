@@ -15,7 +15,7 @@ from nigroedge.model import load_model
 def main(model_path, image_path, *points):
     """Print the SBR of each point, the left one first."""
     left, right = ([float(number) for number in point.split(",")] for point in points)
-    model = load_model(model_path, threads=1)
+    model = load_model(model_path)
     result = model.predict(load_volume(image_path), left=left, right=right)
     for side in (result.left, result.right):
         print(f"{side.sbr:.9g}")

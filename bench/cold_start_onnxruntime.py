@@ -38,9 +38,7 @@ def main(model_path, image_path, *points):
         patch_around(image, centre, axes)
         for centre, axes in zip(centres, ("ALI", "ARI"), strict=True)
     ]
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model_path, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model_path, providers=["CPUExecutionProvider"])
     batch = np.stack(patches)[:, np.newaxis].astype(np.float32)
     for sbr in session.run(None, {"patch": batch})[0]:
         print(f"{sbr[0]:.9g}")

@@ -2,8 +2,9 @@
 """From the start of a process to the SBR of both sides: C, this package, and ONNX Runtime.
 
 Each program reads the bundled model and an uncompressed NIfTI file of 384 × 384 × 30 voxels, and
-prints two numbers, on one thread. The files are in the page cache, as where one process is started
-for each patient. The programs take turns: whatever else the machine does meets all of them alike.
+prints two numbers, with as many threads as there are CPUs (up to four in C). The files are in the
+page cache, as where one process is started for each patient. The programs take turns: whatever else
+the machine does meets all of them alike.
 
     make bench BENCH_ARGS="bench/test_cold_start.py -s"
 """

@@ -102,7 +102,7 @@ def onnxruntime_float(content: bytes, patches: np.ndarray, threads: int) -> Run:
     return lambda: session.run(None, {"patch": values})[0][:, 0]
 
 
-def torch_float(content: bytes, patches: np.ndarray, threads: int) -> Run:
+def torch_float(content: bytes, patches: np.ndarray, threads: int, dtype: str = "float32") -> Run:
     torch = pytest.importorskip("torch")
     torch.set_num_threads(threads)
     layers: list[Any] = []
@@ -121,8 +121,8 @@ def torch_float(content: bytes, patches: np.ndarray, threads: int) -> Run:
             )
         if weights:
             layers[-1].load_state_dict({"weight": weights[0], "bias": weights[1]})
-    model = torch.nn.Sequential(*layers).eval()
-    values = torch.tensor(patches[:, None])
+    model = torch.nn.Sequential(*layers).eval().to(getattr(torch, dtype))
+    values = torch.tensor(patches[:, None], dtype=getattr(torch, dtype))
 
     def run() -> np.ndarray:
         torch.set_num_threads(threads)

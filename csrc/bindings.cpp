@@ -280,6 +280,21 @@ Floats run_network(nigro::Network& network, const Patches& patches) {
     return outputs;
 }
 
+// The steps of a run, each (what, multiply-adds as defined, as computed, least seconds).
+py::list time_steps(nigro::Network& network, const Patches& patches, std::size_t repeats) {
+    check_patches(network, patches);
+    std::vector<nigro::Network::StepTime> steps;
+    {
+        const py::gil_scoped_release unlock;
+        steps =
+            network.time_steps(patches.data(), static_cast<std::size_t>(patches.shape(0)), repeats);
+    }
+    py::list rows;
+    for (const auto& step : steps)
+        rows.append(py::make_tuple(step.what, step.direct, step.products, step.seconds));
+    return rows;
+}
+
 Floats features_of(nigro::Network& network, const Patches& patches) {
     check_patches(network, patches);
     const nigro::Extent& extent = network.feature_extent();
@@ -322,6 +337,7 @@ PYBIND11_MODULE(_core, m) {
         .def(py::init(&open_network), "content"_a, py::kw_only(), "threads"_a, "isa"_a = py::none())
         .def("run", &run_network, "patches"_a.noconvert())
         .def("features", &features_of, "patches"_a.noconvert())
+        .def("time_steps", &time_steps, "patches"_a.noconvert(), py::kw_only(), "repeats"_a)
         .def_property_readonly("isa", [](const nigro::Network& network) { return network.isa(); })
         .def_property_readonly("threads", &nigro::Network::n_threads);
 }

@@ -5,13 +5,15 @@ Without options: docs/phantom.png, and the tables on standard output. `--real PA
 --out FILE` sets a real patch beside them. That is test data under its own licence: a picture that
 shows it is for your eyes and does not belong into the repository, hence --out. Its axes are read as
 growing to anterior, left and inferior. `--atlas CIT168_subcortex.nii.gz` adds the overlap with that
-atlas.
+atlas, `--methods` the comparison of reconstructions, which takes minutes.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -20,6 +22,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import nibabel
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from nigroedge.phantom import (
     SIDES,
@@ -29,8 +32,13 @@ from nigroedge.phantom import (
     render,
     susceptibility,
 )
+from nigroedge.phantom.acquisition import METHOD, acquire, scan_physically
 from nigroedge.phantom.anatomy import BRAINSTEM_TILT, draw_anatomy
+from nigroedge.phantom.canvas import TISSUES
 from nigroedge.phantom.shapes import affine_of, apply, blob_depth, rotation
+from nigroedge.phantom.subject import iron_load
+from nigroedge.smwi import METHODS, reconstruct
+from nigroedge.volume import Volume
 
 SHAPE = np.array([50, 50, 20])
 SPACING_MM = np.array([0.5, 0.5, 1.0])
@@ -43,17 +51,33 @@ RED_NUCLEUS = ("red nucleus: core", "red nucleus: diameter, mm", "red nucleus: b
 DETAIL = ("fine detail of tissue, SD", "its correlation in plane", "its correlation across")
 POWER = tuple(f"log10 power at {share} of Nyquist" for share in ("0.12", "0.40", "0.72"))
 #: Patients and healthy people of the picture: the first of each.
-N_PICTURED = 3
+N_PICTURED = 2
+#: Voxels scanned around a patch, and what is scanned beyond them physically.
+WINDOW, BOX = (72, 72, 30), (112, 84, 42)
 
 
-def cut(subject: Subject, shift: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+def fast(subject: Subject) -> Volume:
+    """Scan around the left side by the fast path."""
+    return render(subject, *patch_grid(subject, "left", WINDOW))
+
+
+def physical(subject: Subject) -> Volume:
+    """Scan around the left side physically."""
+    return scan_physically(subject, *patch_grid(subject, "left", BOX))
+
+
+PATHS: dict[str, Callable[[Subject], Volume]] = {"fast": fast, "physical": physical}
+
+
+def cut(
+    subject: Subject, scan: Volume, shift: tuple[int, int, int]
+) -> tuple[np.ndarray, np.ndarray]:
     """Give the left patch, axes to anterior, left, inferior, mean 1; and its red nucleus' voxel."""
-    affine, shape = patch_grid(subject, "left", (72, 72, 30))
-    voxels = render(subject, affine, shape).voxels.transpose(1, 0, 2)[::-1, :, ::-1]
+    voxels = scan.voxels.transpose(1, 0, 2)[::-1, :, ::-1]
     last = np.array(voxels.shape) - 1
 
     def index(point_mm: tuple[float, float, float]) -> np.ndarray:
-        i, j, k = apply(np.linalg.inv(affine), point_mm)
+        i, j, k = apply(np.linalg.inv(scan.affine), point_mm)
         return np.array([last[0] - j, i, last[2] - k])
 
     corner = np.rint(index(subject.left.centroid_mm)).astype(int) + shift - SHAPE // 2
@@ -119,16 +143,17 @@ def _named(names: tuple[str, ...], values: Iterable[float]) -> dict[str, float]:
     return dict(zip(names, values, strict=True))
 
 
-def table(simulated: list[dict[str, float]], real: dict[str, float] | None) -> str:
+def table(simulated: dict[str, list[dict[str, float]]], real: dict[str, float] | None) -> str:
     """Give the table of phantom.md: mean ± SD of simulated patients, and the real patch."""
-    lines = ["| measure | simulated patients | real patch |", "|---|---|---|"]
-    for name in simulated[0]:
-        values = np.array([row[name] for row in simulated])
-        digits = 0 if "mm³" in name else 2 if values.std() > 0.015 else 3
-        shown = f"{real[name]:.{digits}f}" if real else "–"
-        lines.append(
-            f"| {name} | {values.mean():.{digits}f} ± {values.std():.{digits}f} | {shown} |"
-        )
+    lines = [f"| measure | {' | '.join(simulated)} | real patch |", "|---|---|---|---|"]
+    for name in next(iter(simulated.values()))[0]:
+        digits = 0 if "mm³" in name else 3 if "SD" in name else 2
+        shown = [
+            f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
+            for values in ([row[name] for row in rows] for rows in simulated.values())
+        ]
+        shown.append(f"{real[name]:.{digits}f}" if real else "–")
+        lines.append(f"| {name} | {' | '.join(shown)} |")
     return "\n".join(lines)
 
 
@@ -146,6 +171,9 @@ def labels_table(n_subjects: int) -> str:
         "sides read as intact": f"{intact.mean():.3f}",
         "the same among the healthy, the diseased": f"{intact[~diseased].mean():.3f}, "
         f"{intact[diseased].mean():.3f}",
+        "intact of 59 with normal, of 308 with abnormal SPECT": (
+            f"{59 * intact[~diseased].mean():.1f}, {308 * intact[diseased].mean():.1f}"
+        ),
         "healthy sides with a faint nigrosome-1": f"{(visibility[~diseased] < 0.7).mean():.3f}",
         "SBR, intact": f"{sbr[intact].mean():.2f} ± {sbr[intact].std():.2f}",
         "SBR, lost": f"{sbr[~intact].mean():.2f} ± {sbr[~intact].std():.2f}",
@@ -169,32 +197,130 @@ def _agreement(predicted: np.ndarray, measured: np.ndarray) -> str:
     return f"{np.sqrt(((predicted - measured) ** 2).mean()):.3f}, {concordance:.3f}"
 
 
+def ceiling_table(n_subjects: int) -> str:
+    """Give how much of the way from the reading to the oracle two numbers of an image would close.
+
+    The numbers are visibility and χ of the nigra over the subject's gain, known exactly or with
+    errors; the mean expected SBR about each pair of them predicts, a smoothed histogram made on one
+    half of the subjects and scored on the other.
+    """
+    sides = [getattr(draw_subject(seed), side) for seed in range(n_subjects) for side in SIDES]
+    healthy, diseased = TISSUES["nigra healthy"].chi_ppb, TISSUES["nigra diseased"].chi_ppb
+    seen = np.array([side.visibility for side in sides])
+    chi = np.array([(healthy + iron_load(s.state) * (diseased - healthy)) * s.iron for s in sides])
+    sbr, expected, intact = (
+        np.array([getattr(side, name) for side in sides])
+        for name in ("sbr", "expected_sbr", "intact")
+    )
+    unexplained = ((sbr - expected) ** 2).mean()
+
+    def rmse(predicted: np.ndarray) -> float:
+        return float(np.sqrt(unexplained + ((predicted - expected[-len(predicted) :]) ** 2).mean()))
+
+    reading = rmse(np.where(intact, sbr[intact].mean(), sbr[~intact].mean()))
+    oracle = rmse(expected)
+    rng, half = np.random.default_rng(0), len(sides) // 2
+    lines = [
+        "| error of visibility, of χ in ppb | RMSE | closed |",
+        "|---|---|---|",
+        f"| reading alone | {reading:.3f} | 0 % |",
+    ]
+    for errors in ((0.0, 0.0), (0.07, 4.5), (0.1, 6.0)):
+        seen_so, chi_so = (
+            values + error * rng.standard_normal(len(sides))
+            for values, error in zip((seen, chi), errors, strict=True)
+        )
+        bins = np.linspace(0, 1.1, 56), np.linspace(85, 165, 81)
+        learned = seen_so[:half], chi_so[:half]
+        count, total = (
+            gaussian_filter(np.histogram2d(*learned, bins, weights=weights)[0], 1.0)
+            for weights in (None, expected[:half])
+        )
+        mean = (total + 1e-3 * expected.mean()) / (count + 1e-3)
+        i, j = (
+            np.clip(np.digitize(values[half:], edges) - 1, 0, len(edges) - 2)
+            for values, edges in zip((seen_so, chi_so), bins, strict=True)
+        )
+        got = rmse(mean[i, j])
+        closed = 100 * (reading - got) / (reading - oracle)
+        lines.append(f"| {errors[0]:g}, {errors[1]:g} | {got:.3f} | {closed:.0f} % |")
+    lines.append(f"| hidden state (oracle) | {oracle:.3f} | 100 % |")
+    return "\n".join(lines)
+
+
 def susceptibility_table(n_subjects: int) -> str:
-    """Give mean ± SD over subjects of χ / gain over each left nucleus, borders blurred."""
-    found: dict[str, list[float]] = {}
+    """Give mean ± SD over subjects of χ / gain over each left nucleus: true, and reconstructed."""
+    found: dict[str, list[tuple[float, float]]] = {}
     for seed in range(n_subjects):
         subject = draw_subject(seed, prevalence=0.5)
-        affine, shape = patch_grid(subject, "left", (64, 64, 26))
-        chi_ppm = susceptibility(subject, affine, shape).voxels
-        chi = chi_ppm * 1e3 / subject.contrast.chi_gain
-        anatomy = subject.left.anatomy
-        points = midbrain_points(subject, affine, shape)
-        nigra, comma, red, subthalamic = (
-            blob_depth(points, blob)
-            for blob in (anatomy.nigra, anatomy.nigrosome, anatomy.red_nucleus, anatomy.subthalamic)
-        )
-        word = "diseased" if subject.diseased else "healthy"
-        places = {
-            f"nigra, {word}": (nigra > 0.5) & (comma < -0.5) & (red < -0.5),
-            "red nucleus": red > 0.5,
-            "subthalamic nucleus": subthalamic > 0.5,
-        }
-        if subject.left.visibility > 0.8:
-            places["nigrosome-1, well seen"] = comma > 0.3
-        for name, place in places.items():
-            found.setdefault(name, []).append(float(chi[place].mean()))
-    lines = [f"| {k} | {np.mean(v):.0f} ± {np.std(v):.0f} |" for k, v in sorted(found.items())]
-    return "\n".join(["| place | χ / gain, ppb |", "|---|---|", *lines])
+        grid = patch_grid(subject, "left", BOX)
+        maps = susceptibility(subject, *grid).voxels, scan_physically(subject, *grid).chi_ppm
+        for name, place in places(subject, *grid).items():
+            gain = subject.contrast.chi_gain
+            true, again = (float(chi[place].mean()) * 1e3 / gain for chi in maps)
+            found.setdefault(name, []).append((true, again))
+    lines = ["| place | true χ / gain, ppb | reconstructed |", "|---|---|---|"]
+    for name, values in sorted(found.items()):
+        mean, sd = np.mean(values, axis=0), np.std(values, axis=0)
+        lines.append(f"| {name} | {mean[0]:.0f} ± {sd[0]:.0f} | {mean[1]:.0f} ± {sd[1]:.0f} |")
+    return "\n".join(lines)
+
+
+def places(
+    subject: Subject, affine: np.ndarray, shape: tuple[int, int, int]
+) -> dict[str, np.ndarray]:
+    """Give the voxels of each left nucleus, named after what the subject's side is."""
+    anatomy, side = subject.left.anatomy, subject.left
+    points = midbrain_points(subject, affine, shape)
+    nigra, comma, red, subthalamic = (
+        blob_depth(points, blob)
+        for blob in (anatomy.nigra, anatomy.nigrosome, anatomy.red_nucleus, anatomy.subthalamic)
+    )
+    word = "diseased" if subject.diseased else "healthy"
+    seen = "well seen" if side.visibility > 0.8 else "lost" if side.visibility < 0.1 else "between"
+    return {
+        f"nigra, {word}": (nigra > 0.5) & (comma < -0.5) & (red < -0.5),
+        f"nigrosome-1, {seen}": comma > 0.3,
+        "red nucleus": red > 0.5,
+        "subthalamic nucleus": subthalamic > 0.5,
+    }
+
+
+def methods_table(n_subjects: int) -> str:
+    """Give what reconstructions of one scan find again of χ, and the processor time they take."""
+    methods = {
+        "fast": METHODS["fast"],
+        "of windows (default)": METHOD,
+        "best": METHODS["best"],
+        "paper": METHODS["paper"],
+    }
+    found: dict[str, list[tuple[float, ...]]] = {name: [] for name in methods}
+    truth, visibility = [], []
+    for seed in range(n_subjects):
+        subject = draw_subject(seed, prevalence=0.5)
+        grid = patch_grid(subject, "left", BOX)
+        scan = acquire(subject, *grid)
+        where = list(places(subject, *grid).values())[:3]
+        means = [susceptibility(subject, *grid).voxels[place].mean() for place in where]
+        truth.append(means[0] / means[2])
+        visibility.append(subject.left.visibility)
+        for name, method in methods.items():
+            started = time.process_time()
+            method = replace(method, margin_mm=8.0)
+            chi = reconstruct(scan, method=method, mask=np.ones(grid[1]), workers=1).chi_ppm
+            seconds = time.process_time() - started
+            nigra, comma, red = (float(chi[place].mean()) for place in where)
+            found[name].append((nigra / red, (nigra - comma) / red, seconds))
+    lines = [
+        "| method | nigra over red nucleus, r with the truth | nigrosome-1 in nigra, r with its "
+        "visibility | s a box |",
+        "|---|---|---|---|",
+    ]
+    for name, values in found.items():
+        ratio, contrast, seconds = np.array(values).T
+        r, v = np.corrcoef(ratio, truth)[0, 1], np.corrcoef(contrast, visibility)[0, 1]
+        lines.append(f"| {name} | {r:.2f} | {v:.2f} | {np.median(seconds):.2f} |")
+    return "\n".join(lines)
 
 
 def midbrain_points(
@@ -267,13 +393,13 @@ def draw(rows: list[tuple[str, np.ndarray]], out: Path) -> None:
 
 
 def pictured(shift: tuple[int, int, int]) -> list[tuple[str, np.ndarray]]:
-    """Give title and patch of the first patients and healthy people."""
+    """Give title and patch of the first patients and healthy people, by either path."""
     rows = []
     for word, prevalence in (("patient", 1.0), ("healthy", 0.0)):
         for seed in range(N_PICTURED):
             subject = draw_subject(seed, prevalence=prevalence)
-            title = f"{word} {seed}, SBR {subject.left.sbr:.1f}"
-            rows.append((title, cut(subject, shift)[0]))
+            for path, scan in PATHS.items():
+                rows.append((f"{word} {seed}, {path}", cut(subject, scan(subject), shift)[0]))
     return rows
 
 
@@ -284,14 +410,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="picture to write (with --real: required)")
     parser.add_argument("--atlas", type=Path, help="CIT168 labels in MNI space, 1 mm")
     parser.add_argument("--patients", type=int, default=100, help="simulated patients to measure")
-    parser.add_argument("--subjects", type=int, default=5000, help="subjects to draw labels of")
+    parser.add_argument("--subjects", type=int, default=20000, help="subjects to draw labels of")
+    parser.add_argument("--methods", type=int, default=0, help="subjects to reconstruct every way")
     options = parser.parse_args()
     if options.real and not options.out:
         parser.error("--real needs --out FILE: the real patch must not enter docs/phantom.png")
-    simulated = [
-        measures(*cut(draw_subject(seed, prevalence=1.0), REAL_SHIFT))
-        for seed in range(options.patients)
-    ]
+    simulated: dict[str, list[dict[str, float]]] = {name: [] for name in PATHS}
+    for seed in range(options.patients):
+        subject = draw_subject(seed, prevalence=1.0)
+        for name, scan in PATHS.items():
+            simulated[name].append(measures(*cut(subject, scan(subject), REAL_SHIFT)))
     rows, real = pictured((0, 0, 0)), None
     if options.real:
         patch = np.asarray(nibabel.load(options.real).dataobj, np.float64)
@@ -299,7 +427,10 @@ def main() -> None:
         real = measures(patch, np.array(REAL_RED_NUCLEUS))
         rows = [("real patient", patch), *pictured(REAL_SHIFT)]
     print(table(simulated, real), labels_table(options.subjects), sep="\n\n")
+    print("", ceiling_table(options.subjects), sep="\n")
     print("", susceptibility_table(options.patients), sep="\n")
+    if options.methods:
+        print("", methods_table(options.methods), sep="\n")
     if options.atlas:
         print("", atlas_table(options.atlas), sep="\n")
     draw(rows, options.out or Path(__file__).with_name("phantom.png"))

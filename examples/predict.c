@@ -3,10 +3,11 @@
  *
  *	predict MODEL.onnx IMAGE.nii left X,Y,Z [right X,Y,Z]
  *
- * X,Y,Z is the centroid of nigrosome-1 in RAS+ millimetres.  The reader below takes uncompressed
- * single-file NIfTI-1 in this machine's byte order, with an sform.  It refuses all else: what it
- * does not check it does not read.  The file is mapped (POSIX), since of all its voxels only those
- * of the patches are needed; a program without mmap() reads it into memory instead.
+ * Uses every CPU that is online, up to four; their number changes no bit of the answer.  X,Y,Z is
+ * the centroid of nigrosome-1 in RAS+ millimetres.  The reader below takes uncompressed single-file
+ * NIfTI-1 in this machine's byte order, with an sform.  It refuses all else: what it does not check
+ * it does not read.  The file is mapped (POSIX), since of all its voxels only those of the patches
+ * are needed; a program without mmap() reads it into memory instead.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -275,8 +276,15 @@ static int predict(struct nigro_model* model, const struct nigro_volume* volume,
     return 0;
 }
 
+/* A person has two sides; more threads than this have little to do. */
+static int32_t threads_to_use(void) {
+    const long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    return n_cpus < 1 ? 1 : n_cpus > 4 ? 4 : (int32_t)n_cpus;
+}
+
 int main(int argc, char** argv) {
     struct nigro_model* model = NULL;
+    struct nigro_options options;
     struct nigro_volume volume;
     struct mapping file;
     int32_t sides[2];
@@ -285,13 +293,15 @@ int main(int argc, char** argv) {
     int exit_code = 1;
     const size_t n_points = argc < 5 ? 0 : read_points(argv + 3, argc - 3, sides, centres_mm);
 
+    options.sizeof_options = sizeof options;
+    options.num_threads = threads_to_use();
     if (n_points == 0) {
         fprintf(stderr, "usage: %s MODEL.onnx IMAGE.nii left X,Y,Z [right X,Y,Z]\n", argv[0]);
         return 2;
     }
     if (!map_file(argv[2], &file, &why) || !read_nifti(&file, &volume, &why))
         fprintf(stderr, "%s: %s\n", argv[2], why);
-    else if (nigro_model_open(argv[1], NULL, &model) != NIGRO_OK)
+    else if (nigro_model_open(argv[1], &options, &model) != NIGRO_OK)
         fprintf(stderr, "%s\n", nigro_last_error());
     else
         exit_code = predict(model, &volume, n_points, sides, centres_mm);

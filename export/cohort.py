@@ -173,8 +173,8 @@ def _claim(folder: Path, config: CohortConfig) -> None:
     path = folder / CONFIG_NAME
     wanted = asdict(config) | {"generator": generator_digest(), "image_shape": list(IMAGE_SHAPE)}
     if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        differing = sorted(k for k in wanted.keys() | found if wanted.get(k) != found.get(k))
+        found = _record(path)
+        differing = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
         if differing:
             raise InputError(
                 f"{str(folder)!r}: expected no other cohort, got one that differs in "
@@ -185,6 +185,16 @@ def _claim(folder: Path, config: CohortConfig) -> None:
     partial_path = path.with_suffix(".partial")
     partial_path.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
     partial_path.replace(path)
+
+
+def _record(path: Path) -> dict[str, object]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{str(path)!r}: expected a cohort's record, got no JSON") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{str(path)!r}: expected a cohort's record, got other JSON")
+    return found
 
 
 def generator_digest() -> str:

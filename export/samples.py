@@ -27,13 +27,14 @@ from nigroedge.study.table import read_table, without_path
 
 Purpose = Literal["train", "calibrate", "check", "cohort"]
 
-#: First subject of each purpose. No subject serves two purposes: a model is never checked on a
-#: person that it has learned from or been calibrated with.
+#: First subject of each purpose; those from 3 << 30 on are verify's and the demonstration's. No
+#: subject serves two purposes: a model is never checked on a person that it has learned from or
+#: been calibrated with.
 _FIRST_SUBJECT: dict[Purpose, int] = {
     "train": 0,
     "calibrate": 1 << 30,
     "check": 2 << 30,
-    "cohort": 3 << 30,
+    "cohort": 5 << 30,
 }
 #: Subjects that one --seed has for itself.
 SUBJECTS_PER_SEED = 1 << 16

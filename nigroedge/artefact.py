@@ -12,12 +12,12 @@ import hashlib
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from nigroedge import _core
 from nigroedge.errors import ModelError
-from nigroedge.openvino_ir import MAX_XML_BYTES, read_ir
 
 #: Larger files are refused before they are read. The largest preset has 70 MB.
 MAX_MODEL_BYTES = 512 << 20
@@ -68,8 +68,6 @@ class Artefact:
         Whether any of it runs in 8-bit integers.
     content, weights : bytes
         The file, and for an OpenVINO IR its .bin (else empty).
-    sha256 : str
-        Of content followed by weights, in hexadecimal.
     metadata : Mapping[str, str]
         All of an ONNX file; of an OpenVINO IR the nigroedge section of rt_info, with ONNX's keys.
     inputs, outputs : tuple of TensorType
@@ -85,12 +83,18 @@ class Artefact:
     quantised: bool
     content: bytes = field(repr=False)
     weights: bytes = field(repr=False)
-    sha256: str
     metadata: Mapping[str, str] = field(repr=False)
     inputs: tuple[TensorType, ...]
     outputs: tuple[TensorType, ...]
     ops: Mapping[str, int]
     n_parameters: int | None
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of content followed by weights, in hexadecimal; computed when first asked for."""
+        digest = hashlib.sha256(self.content)
+        digest.update(self.weights)
+        return digest.hexdigest()
 
 
 def read_artefact(path: str | Path) -> Artefact:
@@ -120,7 +124,6 @@ def _read_onnx(path: Path) -> Artefact:
         quantised=quantised,
         content=content,
         weights=b"",
-        sha256=hashlib.sha256(content).hexdigest(),
         metadata=summary["metadata"],
         inputs=tuple(TensorType(*value) for value in summary["inputs"]),
         outputs=tuple(TensorType(*value) for value in summary["outputs"]),
@@ -130,6 +133,9 @@ def _read_onnx(path: Path) -> Artefact:
 
 
 def _read_openvino(path: Path) -> Artefact:
+    # The XML parser is imported where there is XML: whoever runs ONNX need not wait for it.
+    from nigroedge.openvino_ir import MAX_XML_BYTES, read_ir
+
     content = _read_file(path, MAX_XML_BYTES)
     weights = _read_file(path.with_suffix(".bin"), MAX_MODEL_BYTES)
     ir = read_ir(content, len(weights))
@@ -139,7 +145,6 @@ def _read_openvino(path: Path) -> Artefact:
         quantised="FakeQuantize" in ir.ops,
         content=content,
         weights=weights,
-        sha256=hashlib.sha256(content + weights).hexdigest(),
         metadata=ir.metadata,
         inputs=tuple(TensorType(*value) for value in ir.inputs),
         outputs=tuple(TensorType(*value) for value in ir.outputs),

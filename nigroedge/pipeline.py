@@ -7,7 +7,9 @@ as a patch of the other side would; nothing is flipped afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from threading import Thread
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ import numpy.typing as npt
 from nigroedge.errors import GeometryError, InputError
 from nigroedge.preprocess import PreparedPatch, prepare_patch
 from nigroedge.result import EngineUsed, InputUsed, ModelUsed, Result, SideResult
-from nigroedge.volume import Volume
+from nigroedge.volume import Source, Volume
 
 if TYPE_CHECKING:
     from nigroedge.model import Model
@@ -64,11 +66,12 @@ def predict(
     """
     centres = _centres(left, right)
     used = {side: _model_for(side, models) for side in centres}
-    start = perf_counter()
-    patches = {side: _patch(volume, side, centres[side], used[side]) for side in centres}
-    cropped = perf_counter()
-    sbr = _run(patches, used)
-    end = perf_counter()
+    with _hashing(volume, used.values()):
+        start = perf_counter()
+        patches = {side: _patch(volume, side, centres[side], used[side]) for side in centres}
+        cropped = perf_counter()
+        sbr = _run(patches, used)
+        end = perf_counter()
     sides = {side: SideResult(sbr[side], centres[side], patches[side].coverage) for side in centres}
     timing_ms = {"crop": (cropped - start) * 1e3, "predict": (end - cropped) * 1e3}
     return _result(volume, sides, used, timing_ms, one_model=not isinstance(models, Mapping))
@@ -95,6 +98,27 @@ def models_by_side(models: Sequence[Model]) -> Model | dict[str, Model]:
             + " and ".join(model.spec.side for model in models)
         )
     return {model.spec.side: model for model in models}
+
+
+@contextmanager
+def _hashing(volume: Volume, models: Iterable[Model]) -> Iterator[None]:
+    """Hash the files beside the block: done once for each, it takes longer than a prediction."""
+    files: list[Model | Source] = [
+        *_distinct(models),
+        *([volume.source] if volume.source is not None else []),
+    ]
+
+    def work() -> None:
+        with suppress(OSError):  # whoever asks for the hash is told
+            for file in files:
+                file.sha256  # noqa: B018
+
+    thread = Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def _centres(left: npt.ArrayLike | None, right: npt.ArrayLike | None) -> dict[str, Point]:

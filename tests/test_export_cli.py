@@ -112,7 +112,8 @@ def test_quantize_then_parity_on_a_small_model(tmp_path, capsys):
     path = tmp_path / "tiny.onnx"
     path.write_bytes(float_model(random_net(shape=(8, 8, 6))).SerializeToString())
 
-    assert 0 == main(["quantize", str(path), "--patches", "16"])
+    # Enough to see the range of values that others have: a random net promises nothing by itself.
+    assert 0 == main(["quantize", str(path), "--patches", "64"])
     assert 2 == capsys.readouterr().out.count("\n")
     assert 0 == main(["parity", str(path), "--patches", "8", "--threads", "1", "--json"])
     rows = json.loads(capsys.readouterr().out)

@@ -23,7 +23,7 @@ from nigroedge.phantom import (
     susceptibility,
 )
 from nigroedge.phantom.anatomy import BRAINSTEM_TILT, draw_anatomy
-from nigroedge.phantom.canvas import TISSUES, Tissue, magnitude
+from nigroedge.phantom.canvas import TISSUES, Tissue, combined, magnitude
 from nigroedge.phantom.noise import unit_noise
 from nigroedge.phantom.scan import smwi
 from nigroedge.phantom.shapes import (
@@ -38,7 +38,7 @@ from nigroedge.phantom.shapes import (
     segment_distance,
     smooth_step,
 )
-from nigroedge.phantom.subject import SBR_MINIMUM, generator
+from nigroedge.phantom.subject import SBR_MINIMUM, generator, iron_load
 
 SEEDS = st.integers(0, 2**32)
 #: Draws for moments: the standard error of a mean SBR is then about 0.02.
@@ -131,9 +131,19 @@ def test_smwi_of_four_susceptibilities_by_hand():
 
 
 def test_sbr_has_a_floor_where_half_the_nigra_is_gone():
-    assert expected_sbr(0.0) == expected_sbr(0.45) == 2.27
-    assert 2.27 + 2.75 / 2 == pytest.approx(expected_sbr(0.7))
-    assert 5.02 == pytest.approx(expected_sbr(1.0))
+    assert expected_sbr(0.0) == expected_sbr(0.48) == 2.33
+    assert 2.33 + 2.41 / 2 == pytest.approx(expected_sbr(0.64))
+    assert 4.74 == pytest.approx(expected_sbr(0.8)) == pytest.approx(expected_sbr(1.0))
+
+
+def test_iron_rises_early():
+    assert [0, 0, 0.5, 1, 1] == pytest.approx([iron_load(s) for s in (1, 0.8, 0.7, 0.6, 0)])
+
+
+def test_iron_adds_to_susceptibility_and_by_the_published_slope_to_decay():
+    # 20 % of 100 ppb are 0.02 ppm: 137 Hz/ppm make 2.74 /s of it.
+    assert Tissue(120, 32.74, 0.9) == pytest.approx(Tissue(100, 30, 0.9).with_iron(1.2))
+    assert Tissue(-20, 30) == Tissue(-20, 30).with_iron(1.2)
 
 
 def test_the_slab_is_oblique_and_its_axes_run_as_a_scanner_stores_them(scan):
@@ -168,7 +178,7 @@ def test_a_seed_gives_the_same_voxels_on_every_machine():
     volume = render(subject, *patch_grid(subject, "left", (20, 20, 12)))
     stored = np.rint(volume.voxels).astype("<i2")
 
-    assert "98c89d9d098bd2f1" == hashlib.sha256(stored.tobytes()).hexdigest()[:16]
+    assert "a43c521b0ab49c27" == hashlib.sha256(stored.tobytes()).hexdigest()[:16]
 
 
 @pytest.mark.parametrize(
@@ -366,7 +376,18 @@ def test_echoes_are_combined_as_root_of_sum_of_squares():
     assert expected == pytest.approx(magnitude(Tissue(0, 30, 0.7)))
 
 
-def test_noise_is_of_unit_size_and_as_correlated_as_in_the_real_patch():
+def test_densities_are_about_those_of_a_spoiled_gradient_echo():
+    def steady(water, t1_ms):
+        decay, flip = math.exp(-88 / t1_ms), math.radians(10)
+        return water * math.sin(flip) * (1 - decay) / (1 - math.cos(flip) * decay)
+
+    # Water 0.71 in white matter and 1 in CSF; T1 about 1 s and 4 s at 3 T (docs/phantom.md).
+    assert TISSUES["csf"].density == pytest.approx(steady(1, 4000) / steady(0.71, 1000), abs=0.05)
+    # The spread of T1 within the brainstem changes a density by less than its water does.
+    assert 0.92 < steady(1, 1300) / steady(1, 800) < 0.94
+
+
+def test_noise_is_of_unit_size_and_as_correlated_as_its_kernel_says():
     noise = unit_noise(generator(1), (80, 80, 60))[2:-2, 2:-2, 2:-2]
     neighbours = [
         (noise[1:] * noise[:-1]).mean(),
@@ -375,12 +396,29 @@ def test_noise_is_of_unit_size_and_as_correlated_as_in_the_real_patch():
     ]
 
     assert 1 == pytest.approx(noise.var(), abs=0.03)
-    np.testing.assert_allclose([0.606, 0.606, 0.707], neighbours, atol=0.03)
+    np.testing.assert_allclose(_correlations(), neighbours, atol=0.03)
+
+
+def _correlations():
+    """Give the correlation one voxel apart of white noise after (s, 1, s): 2 s / (1 + 2 s²)."""
+    return [2 * s / (1 + 2 * s * s) for s in (0.25, 0.25, 0.4)]
+
+
+@given(st.floats(0, 60), st.floats(0.1, 2))
+def test_a_voxels_echoes_are_combined_as_a_tissues(r2star, density):
+    expected = magnitude(Tissue(0, r2star, density)) / magnitude(TISSUES["peduncle"])
+    got = combined(np.array([density], np.float32), np.array([r2star], np.float32))
+
+    # A series of five terms, squared four times: 3e-6, and rounding.
+    assert expected == pytest.approx(float(got[0]), rel=5e-6)
 
 
 def test_readings_of_the_cohort_are_those_of_the_paper(cohort):
     intact, diseased = sides(cohort, "intact"), np.array([s.diseased for s in cohort])
 
+    # Table 1: 58 of 59 with normal, 16 of 308 with abnormal SPECT; binomial SE 1.0 and 3.9.
+    assert 58 == pytest.approx(59 * intact[~diseased].mean(), abs=1.0)
+    assert 16 == pytest.approx(308 * intact[diseased].mean(), abs=3.9)
     # 74 of 367 read as intact; the binomial SE of that share is 0.021.
     assert 74 / 367 == pytest.approx(intact.mean(), abs=0.02)
     # 58 of 59 with normal SPECT, 16 of 308 with abnormal SPECT.
@@ -399,6 +437,9 @@ def test_sbr_of_the_cohort_is_that_of_the_paper(cohort):
     assert 2.36 == pytest.approx(sbr[~intact].mean(), abs=0.07)
     assert 0.86 == pytest.approx(sbr[~intact].std(), abs=0.05)
     assert 1.20 == pytest.approx(sbr.std(), abs=0.05)
+    # Predicting by the reading: the paper's SD within readings, pooled by its counts, give 0.916.
+    reading = np.where(intact, sbr[intact].mean(), sbr[~intact].mean())
+    assert 0.916 == pytest.approx(np.sqrt(((sbr - reading) ** 2).mean()), abs=0.03)
 
 
 def test_no_prediction_from_an_image_can_beat_the_spread_that_the_nigra_leaves(cohort):
@@ -421,7 +462,8 @@ def test_sizes_and_places_of_nuclei_are_those_of_the_atlas(cohort):
     # Between the 436 mm³ of one source and the 805 mm³ that CIT168 labels as nigra with its
     # compact part and surroundings.
     assert 450 < np.mean(volume["nigra"]) < 550
-    assert 300 == pytest.approx(np.mean(volume["red_nucleus"]), rel=0.1)
+    # Between the 300 mm³ of one source and the 451 mm³ that CIT168 labels.
+    assert 300 < np.mean(volume["red_nucleus"]) < 451
     assert np.quantile(volume["nigrosome"], 0.01) > 25
     assert np.quantile(volume["nigrosome"], 0.99) < 90
     assert 1 == pytest.approx(np.mean(scale), abs=0.03)
@@ -432,7 +474,7 @@ def test_sizes_and_places_of_nuclei_are_those_of_the_atlas(cohort):
 
 
 def test_susceptibility_over_each_nucleus_is_that_of_its_tissue():
-    found = {"nigra healthy": [], "nigra diseased": [], "red nucleus": [], "nigrosome": []}
+    found = {"nigra healthy": [], "nigra diseased": [], "red nucleus": []}
     for seed in range(16):
         subject = draw_subject(seed, prevalence=seed % 2)
         side = replace(subject.left, iron=1.0, visibility=1.0 - seed % 2, state=1.0 - seed % 2)
@@ -447,8 +489,6 @@ def test_susceptibility_over_each_nucleus_is_that_of_its_tissue():
         name = "nigra diseased" if seed % 2 else "nigra healthy"
         found[name].append(chi[(nigra > 0.5) & (comma < -0.5) & (red < -0.5)].mean())
         found["red nucleus"].append(chi[red > 0.5].mean())
-        if not seed % 2:
-            found["nigrosome"].append(chi[comma > 0.3].mean())
 
     # Blurring and texture move a mean by a few ppb; the sources' own spread is 12–16 ppb.
     for name, values in found.items():
@@ -532,7 +572,7 @@ def test_the_average_anatomy_overlaps_the_atlas(shared_data):
     red_nuclei = mni[np.isin(labels[tuple(index.T)], (8, 108))].mean(axis=0) * (0, 1, 1)
     local = ((mni - red_nuclei) @ rotation((-BRAINSTEM_TILT, 0, 0))).astype(np.float32)
     anatomy = draw_anatomy(_Average(), -1.0)
-    for name, values, least in (("nigra", (7, 9), 0.80), ("red_nucleus", (8,), 0.90)):
+    for name, values, least in (("nigra", (7, 9), 0.80), ("red_nucleus", (8,), 0.88)):
         mine = blob_depth(list(local.T), getattr(anatomy, name)) > 0
         theirs = np.isin(labels[tuple(index.T)], values)
         # The atlas's labels are the larger ones: what matters is that ours lie within.

@@ -158,6 +158,17 @@ def test_images_in_two_places_are_refused(folder, head, tmp_path, capsys):
     assert "image 4 lies 5.00 mm from the first" in capsys.readouterr().err
 
 
+def test_a_mask_in_another_place_is_refused_as_such(folder, head, tmp_path, capsys):
+    affine = head.affine.copy()
+    affine[0, 3] += 5
+    save_volume(Volume(head.mask.astype(np.uint8), affine), tmp_path / "mask.nii")
+    arguments = from_files(folder, "--echo-times", *TIMES, "--field-strength", "3")
+
+    assert main([*arguments, "--mask", str(tmp_path / "mask.nii"), "--out", str(tmp_path)]) == 1
+
+    assert "the scan and its mask in one place" in capsys.readouterr().err
+
+
 def test_a_field_map_scan_with_one_phase_difference_is_refused(shared_data, tmp_path, capsys):
     """Two magnitudes and one phase difference in −4096 … 4094: readable, but no two echoes."""
     reference = shared_data / "siemens_fmap" / "reference"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dipole inversion: TKD, iLSQR and TV, alone, against the truth of a simulated slab."""
 
+import functools
 import math
 
 import numpy as np
@@ -25,10 +26,10 @@ def nrmse(found, truth, mask):
     return 100 * np.linalg.norm(a - b) / np.linalg.norm(b)
 
 
-@pytest.fixture(scope="module", params=[0.0, 30.0], ids=lambda tilt: f"tilt{tilt:g}")
-def solved(request):
+@functools.cache
+def solved_at(tilt, seed=0):
     """A head, its local field with noise, the grid, and every solver's map of it."""
-    head = make_head((72, 72, 24), tilt_degrees=request.param)
+    head = make_head((72, 72, 24), tilt_degrees=tilt, seed=seed)
     noise = np.random.default_rng(0).normal(scale=NOISE_PPM, size=head.chi.shape)
     field = np.where(head.mask, local_field(head) + noise, 0).astype(np.float32)
     grid = FourierGrid(head.chi.shape, VOXEL_MM, 12.0)
@@ -37,12 +38,29 @@ def solved(request):
     return head, field, grid, maps
 
 
-def test_tv_beats_ilsqr_beats_tkd(solved):
-    head, _, _, maps = solved
+@pytest.fixture(params=[0.0, 30.0], ids=lambda tilt: f"tilt{tilt:g}")
+def solved(request):
+    return solved_at(request.param)
+
+
+@pytest.mark.parametrize(("tilt", "seed"), [(0.0, 0), (30.0, 0), (0.0, 3), (15.0, 3), (30.0, 3)])
+def test_tv_beats_ilsqr_beats_tkd(tilt, seed):
+    """On heads on which nothing was chosen."""
+    head, _, _, maps = solved_at(tilt, seed)
     errors = {name: nrmse(found.chi, head.chi, head.mask) for name, found in maps.items()}
 
     assert errors["tv"] < errors["ilsqr"] < errors["tkd"], errors
-    assert errors["tv"] < 25, errors
+    # The docs' slab, which is larger, has 11 %; this one is nearly all rim.
+    assert errors["tv"] < 15, errors
+
+
+def test_a_tilt_of_30_degrees_costs_tv_at_most_a_tenth():
+    upright, tilted = (
+        nrmse(maps["tv"].chi, head.chi, head.mask)
+        for head, _, _, maps in map(solved_at, (0.0, 30.0))
+    )
+
+    assert tilted < 1.1 * upright
 
 
 def test_ilsqr_stops_by_its_rule_and_no_other(solved):
@@ -72,6 +90,44 @@ def test_ignoring_the_tilt_fails(solved):
 
     right, wrong = (nrmse(s.chi, head.chi, head.mask) for s in (maps["tv"], upright))
     assert wrong > 2 * right
+
+
+@settings(max_examples=3, deadline=None)
+@given(st.floats(-0.05, 0.05))
+def test_where_the_field_has_its_zero_does_not_change_the_map_of_tv(constant):
+    """Fifty times the noise at most. Unfitted, a tenth of that made the error tenfold.
+
+    After 60 iterations the two ways to one minimum are not quite there: 1 point of about 8.
+    """
+    head, field, grid, maps = solved_at(30.0)
+    shifted = np.where(head.mask, field + np.float32(constant), 0).astype(np.float32)
+
+    found = tv_admm(shifted, head.mask, grid, head.b0, iterations=60)
+
+    error = nrmse(found.chi, head.chi, head.mask)
+    assert error == pytest.approx(nrmse(maps["tv"].chi, head.chi, head.mask), abs=1.0)
+
+
+def test_tv_puts_no_sources_outside_the_support():
+    """One voxel's field, seen all around it, but with no source allowed there: χ stays away."""
+    grid = FourierGrid((16, 16, 12), VOXEL_MM, 8.0)
+    chi = np.zeros(grid.shape, np.float32)
+    chi[8, 8, 6] = 1.0
+    b0 = (0.0, 0.0, 1.0)
+    field = grid.convolve(chi, dipole_kernel(grid, b0))
+    whole = np.ones(grid.shape, bool)
+    without = whole.copy()
+    without[7:10, 7:10, 5:8] = False
+
+    free, bound = (
+        tv_admm(
+            field, whole, grid, b0, support=s, regularisation=1e-5, iterations=300, tolerance=0
+        ).chi
+        for s in (whole, without)
+    )
+
+    assert free[8, 8, 6] - free.mean() > 0.5
+    assert np.ptp(bound[~without]) < 0.02
 
 
 def test_inverse_dipole_by_hand():

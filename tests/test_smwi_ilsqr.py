@@ -44,7 +44,8 @@ def test_step_1_is_lsqr_on_the_weighted_field(monkeypatch, iterations, close):
     Float32 loses orthogonality as iterations go on, and this noise has no regular solution.
     """
     monkeypatch.setattr(module, "MAX_ITERATIONS", iterations)
-    weight = GRID.pad(_laplacian_weight(FIELD, MASK, GRID)).astype(float)
+    weight = np.ones(GRID.padded)
+    weight[: GRID.shape[0], : GRID.shape[1], : GRID.shape[2]] = _laplacian_weight(FIELD, MASK, GRID)
     kernel = DIPOLE.astype(float)
 
     def apply(x):
@@ -117,6 +118,30 @@ def test_falling_weight_by_hand():
     weight = _falling_weight(values, mask, (0.0, 100.0))
 
     np.testing.assert_allclose([1, 5 / 9, 0, 0], weight.ravel()[[0, 4, 9, 10]], atol=1e-6)
+
+
+def test_the_laplacian_weight_by_hand():
+    """A spike bends the field by 1 / 0.5² at its neighbours in plane, by 1 / 1² across.
+
+    Of 660 voxels the 60th percentile is then 0 and the 99.9th 4.
+    """
+    field = np.zeros(GRID.shape, np.float32)
+    field[6, 7, 4] = 1.0
+
+    weight = _laplacian_weight(field, MASK, GRID)
+
+    assert (weight[~MASK] == 1).all()
+    assert [0, 0, 0.75, 1] == weight[[5, 6, 6, 6], [7, 8, 7, 7], [4, 4, 3, 4]].tolist()
+
+
+def test_the_first_map_makes_little_field_outside_the_mask():
+    """Where 0 is taken for measured; with a weight of 0 there it was 0.42 of the field inside."""
+    found = least_squares(FIELD, MASK, GRID, DIPOLE)
+
+    made = filtered(found.values.astype(float), DIPOLE.astype(float))
+    inside = GRID.pad(MASK.astype(np.float32)) > 0
+    outer, inner = (np.sqrt((made[where] ** 2).mean()) for where in (~inside, inside))
+    assert outer < 0.25 * inner
 
 
 @given(st.integers(0, 100))

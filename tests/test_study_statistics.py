@@ -24,11 +24,11 @@ from nigroedge.study.bootstrap import (
     performance_of_sums,
 )
 from nigroedge.study.comparison import compare
-from nigroedge.study.concordance import concordance
 from nigroedge.study.contingency import contingency, count_readings
 from nigroedge.study.evaluation import performance
 from nigroedge.study.groups import compare_by_reading, group, paired_test, two_sample_test
 from nigroedge.study.residual import residuals, scores
+from nigroedge.study.rho_c import concordance
 from nigroedge.study.table import Row
 from nigroedge.study.unit import make_units
 
@@ -416,6 +416,14 @@ def test_precision_times_accuracy_is_rho_c(seed):
     assert found.pearson_r == pytest.approx(r, abs=1e-6)  # torchmetrics adds up in its own way
     assert found.pearson_r * found.accuracy == pytest.approx(found.rho_c.value)
     assert found.accuracy <= 1
+
+
+def test_a_constant_prediction_has_no_interval_of_rho_c():
+    for unit in pearson_unit(0).values():
+        found = performance(np.full(len(unit.measured), 2.7), unit, resamples=99)
+        assert {"fisher": None, "lin": None, "bca": None} == found.rho_c.intervals
+        assert found.rho_c.value == pytest.approx(0, abs=1e-12)
+        assert found.residuals.rmse.intervals["bca"] is not None
 
 
 def test_where_both_sides_count_only_intervals_by_participant_are_given():

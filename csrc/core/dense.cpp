@@ -25,10 +25,8 @@ void Dense::pack(const Arena& arena, ThreadPool& threads) {
     weights_ = arena.at(weights_place_);
     bias_ = arena.at(bias_place_);
     if (spec_.bias) std::memcpy(bias_, spec_.bias->data, spec_.n_out * sizeof(float));
-    threads.run([&](std::size_t index) {
-        const Share mine = share(blocks_of(spec_.n_out), index, threads.size());
-        for (std::size_t block = mine.first; block < mine.last; ++block) pack_block(block);
-    });
+    threads.deal(blocks_of(spec_.n_out),
+                 [&](std::size_t, std::size_t block) { pack_block(block); });
 }
 
 // Weights of one block of outputs, to [inputs in memory][16].
@@ -55,11 +53,9 @@ void Dense::pack_block(std::size_t block) const {
 void Dense::run(const kernels::Kernels& kernels, ThreadPool& threads, const Rows& in,
                 const Rows& out, std::size_t n_samples) const {
     const float floor = spec_.relu ? 0.0f : -std::numeric_limits<float>::infinity();
-    threads.run([&](std::size_t index) {
-        const Share mine = share(blocks_of(spec_.n_out), index, threads.size());
-        for (std::size_t block = mine.first; block < mine.last; ++block)
-            kernels.dense(in.values, in.stride, n_samples, weights_ + block * n_in_ * kBlock, n_in_,
-                          bias_ + block * kBlock, floor, out.values + block * kBlock, out.stride);
+    threads.deal(blocks_of(spec_.n_out), [&](std::size_t, std::size_t block) {
+        kernels.dense(in.values, in.stride, n_samples, weights_ + block * n_in_ * kBlock, n_in_,
+                      bias_ + block * kBlock, floor, out.values + block * kBlock, out.stride);
     });
 }
 

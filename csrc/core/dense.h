@@ -23,6 +23,8 @@ public:
     // (maps.h); for a layer after another one, n_channels is its width and the extent 1 x 1 x 1.
     Dense(const DenseSpec& spec, std::size_t n_channels, Extent extent, Arena& arena);
 
+    const DenseSpec& spec() const { return spec_; }
+
     void pack(const Arena& arena, ThreadPool& threads);
     void run(const kernels::Kernels& kernels, ThreadPool& threads, const Rows& in, const Rows& out,
              std::size_t n_samples) const;

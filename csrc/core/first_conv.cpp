@@ -47,10 +47,8 @@ float* FirstConv::plane(std::size_t sample, std::size_t x) const {
 
 void FirstConv::transform(const Kernels& kernels, ThreadPool& threads, const Maps& in,
                           std::size_t n_samples) {
-    threads.run([&](std::size_t index) {
-        const Share mine = share(n_samples * spec_.extent.x, index, threads.size());
-        for (std::size_t i = mine.first; i < mine.last; ++i)
-            transform_plane(kernels, in, i / spec_.extent.x, i % spec_.extent.x);
+    threads.deal(n_samples * spec_.extent.x, [&](std::size_t, std::size_t i) {
+        transform_plane(kernels, in, i / spec_.extent.x, i % spec_.extent.x);
     });
 }
 

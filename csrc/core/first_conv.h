@@ -35,6 +35,11 @@ public:
 
     const ConvSpec& spec() const { return spec_; }
     std::size_t n_blocks() const { return blocks_of(spec_.n_out); }
+    // Multiply-adds for one sample: 'kTaps' for each position of a tile.
+    double products() const {
+        return double(n_blocks() * kBlock * kPositions * kTaps) *
+               double(spec_.extent.x * n_tiles() * spec_.extent.z);
+    }
     Extent input_stored() const;  // rows up to the end of the last tile
 
 private:

@@ -3,7 +3,10 @@
 #include "core/network.h"
 
 #include <algorithm>
+#include <chrono>
+#include <limits>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "core/arena.h"
@@ -47,6 +50,31 @@ public:
         }
     }
 
+    std::vector<StepTime> time_steps(const float* patches, std::size_t n, std::size_t repeats) {
+        if (n < 1 || n > kGroup || repeats < 1)
+            throw BadArgument("expected 1 or 2 patches and at least one repeat");
+        const std::lock_guard<std::mutex> turn(mutex_);
+        const Frame frame{kernels_, threads_, n};
+        std::vector<StepTime> steps = steps_of(double(n));
+        for (std::size_t repeat = 0; repeat < repeats; ++repeat) {
+            std::size_t step = 0;
+            const auto timed = [&](const auto& work) {
+                const auto start = std::chrono::steady_clock::now();
+                work();
+                const std::chrono::duration<double> taken =
+                    std::chrono::steady_clock::now() - start;
+                steps[step].seconds = std::min(steps[step].seconds, taken.count());
+                ++step;
+            };
+            timed([&] { load(frame, patches); });
+            for (std::size_t i = 0; i < stages_.size(); ++i)
+                timed([&] { stages_[i]->run(frame, maps_[i], maps_[i + 1]); });
+            for (std::size_t i = 0; i < denses_.size(); ++i)
+                timed([&] { denses_[i].run(kernels_, threads_, rows_[i], rows_[i + 1], n); });
+        }
+        return steps;
+    }
+
     void features(const float* patches, std::size_t n, float* features) {
         if (graph_.convs.empty())
             throw BadArgument("expected a network with a convolution, got one without");
@@ -82,6 +110,22 @@ private:
             n_channels = conv == 0 ? n_channels : graph_.convs[conv - 1].n_out;
             extent = stages_[i]->output_extent();
         }
+    }
+
+    std::vector<StepTime> steps_of(double n) const {
+        constexpr double kNever = std::numeric_limits<double>::infinity();
+        std::vector<StepTime> steps{{"input", 0, 0, kNever}};
+        for (const auto& stage : stages_) {
+            const StageWork work = stage->work();
+            steps.push_back({work.what, n * work.direct, n * work.products, kNever});
+        }
+        for (const Dense& dense : denses_) {
+            const DenseSpec& spec = dense.spec();
+            const double products = n * double(spec.n_in) * double(spec.n_out);
+            steps.push_back({std::to_string(spec.n_in) + "→" + std::to_string(spec.n_out), products,
+                             products, kNever});
+        }
+        return steps;
     }
 
     // The first convolution of one channel reads plain voxels instead of blocks of channels.
@@ -167,6 +211,11 @@ const Extent& Network::feature_extent() const {
 
 void Network::run(const float* patches, std::size_t n, float* outputs) {
     plan_->run(patches, n, outputs);
+}
+
+std::vector<Network::StepTime> Network::time_steps(const float* patches, std::size_t n,
+                                                   std::size_t repeats) {
+    return plan_->time_steps(patches, n, repeats);
 }
 
 void Network::features(const float* patches, std::size_t n, float* features) {

@@ -7,6 +7,8 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "core/graph.h"
 #include "core/onnx_reader.h"
@@ -34,6 +36,15 @@ public:
     // May be called by several threads at once; they take turns. Allocates nothing after the first
     // call of its kind.
     void run(const float* patches, std::size_t n, float* outputs);
+
+    // Where the time goes: the seconds of each step, the least of 'repeats' runs of up to two
+    // patches, and what it did in them.
+    struct StepTime {
+        std::string what;
+        double direct, products;  // multiply-adds, of the layers as defined and as computed
+        double seconds;
+    };
+    std::vector<StepTime> time_steps(const float* patches, std::size_t n, std::size_t repeats);
 
     // The maps of the last convolution, after its ReLU and before its max-pool.
     std::size_t n_features() const;

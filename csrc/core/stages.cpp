@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
+#include <string>
 
 #include "core/first_conv.h"
 
@@ -12,7 +14,68 @@ namespace {
 
 using kernels::Kernels;
 
+std::string text(const ConvSpec& spec) {
+    const Extent& extent = spec.extent;
+    return std::to_string(spec.n_in) + "→" + std::to_string(spec.n_out) + ", " +
+           std::to_string(extent.x) + "×" + std::to_string(extent.y) + "×" +
+           std::to_string(extent.z) + (spec.n_pools > 0 ? ", pool" : "");
+}
+
+double direct(const ConvSpec& spec) {
+    return 27 * double(spec.n_in) * double(spec.n_out) * double(spec.extent.count());
+}
+
+StageWork work_of(const FirstConv& first) {
+    return {text(first.spec()), direct(first.spec()), first.products()};
+}
+
 // ------------------------------------------------------------------------------------- Winograd
+
+// The regions of one layer.
+class Regions {
+public:
+    Regions(const ConvSpec& spec, Arena& arena) {
+        const bool pool = spec.n_pools > 0;
+        for (const Region& region : plan_regions(spec, pool))
+            convs_.emplace_back(spec, pool, region, arena);
+    }
+
+    void pack(const Arena& arena, ThreadPool& threads) {
+        for (WinogradConv& conv : convs_) conv.pack(arena, threads);
+    }
+
+    const std::vector<WinogradConv>& all() const { return convs_; }
+    const WinogradConv& main() const { return convs_.front(); }
+    bool pools() const { return main().pools(); }
+    Extent output_extent() const { return main().output_extent(pools()); }
+
+    Extent input_stored() const {
+        Extent most{};
+        for (const WinogradConv& conv : convs_) {
+            const Extent stored = conv.input_stored();
+            most = {std::max(most.x, stored.x), std::max(most.y, stored.y),
+                    std::max(most.z, stored.z)};
+        }
+        return most;
+    }
+    std::size_t v_size() const { return largest(&WinogradConv::v_size); }
+    std::size_t m_size() const { return largest(&WinogradConv::m_size); }
+
+    StageWork work() const {
+        StageWork work{text(main().spec()), direct(main().spec()), 0};
+        for (const WinogradConv& conv : convs_) work.products += conv.products(pools());
+        return work;
+    }
+
+private:
+    std::size_t largest(std::size_t (WinogradConv::*size)() const) const {
+        std::size_t most = 0;
+        for (const WinogradConv& conv : convs_) most = std::max(most, (conv.*size)());
+        return most;
+    }
+
+    std::vector<WinogradConv> convs_;
+};
 
 class MapPlanes final : public PlaneSource {
 public:
@@ -31,9 +94,9 @@ private:
 // The scratch of all threads for one convolution.
 class ScratchPlan {
 public:
-    ScratchPlan(const WinogradConv& conv, std::size_t n_threads, Arena& arena) {
+    ScratchPlan(const Regions& regions, std::size_t n_threads, Arena& arena) {
         for (std::size_t i = 0; i < n_threads; ++i)
-            places_.push_back({arena.reserve(conv.v_size()), arena.reserve(conv.m_size())});
+            places_.push_back({arena.reserve(regions.v_size()), arena.reserve(regions.m_size())});
     }
     void locate(const Arena& arena) {
         for (const Place& place : places_) all_.push_back({arena.at(place.v), arena.at(place.m)});
@@ -51,36 +114,56 @@ private:
 class ConvStage final : public Stage {
 public:
     ConvStage(const ConvSpec& spec, std::size_t n_threads, Arena& arena)
-        : conv_(spec, spec.n_pools > 0, arena), scratch_(conv_, n_threads, arena) {}
+        : regions_(spec, arena), scratch_(regions_, n_threads, arena) {}
 
     void pack(const Arena& arena, ThreadPool& threads) override {
-        conv_.pack(arena, threads);
+        regions_.pack(arena, threads);
         scratch_.locate(arena);
     }
     void run(const Frame& frame, const Maps& in, const Maps& out) override {
-        run_columns(frame, in, conv_.pools(), out);
+        run_blocks(frame, in, regions_.pools(), out);
     }
     void run_unpooled(const Frame& frame, const Maps& in, const Maps& out) override {
-        run_columns(frame, in, false, out);
+        run_blocks(frame, in, false, out);
     }
-    Extent output_extent() const override { return conv_.output_extent(conv_.pools()); }
+    Extent output_extent() const override { return regions_.output_extent(); }
+    StageWork work() const override { return regions_.work(); }
     std::size_t n_convs() const override { return 1; }
     std::size_t input_border() const override { return 1; }
-    Extent input_stored() const override { return conv_.input_stored(); }
+    Extent input_stored() const override { return regions_.input_stored(); }
 
 private:
-    void run_columns(const Frame& frame, const Maps& in, bool pooled, const Maps& out) {
+    // Blocks of columns of one region, as many for each thread, so that none ends with one more
+    // than the others.
+    struct Blocks {
+        std::size_t n_columns, n_blocks;
+    };
+
+    static Blocks blocks_of(const WinogradConv& conv, const Frame& frame, bool pooled) {
+        const std::size_t n_threads = frame.threads.size();
+        const std::size_t n = frame.n_samples * conv.columns_x(pooled) * conv.columns_y(pooled);
+        return {n, (conv.blocks(n, pooled) + n_threads - 1) / n_threads * n_threads};
+    }
+
+    void run_blocks(const Frame& frame, const Maps& in, bool pooled, const Maps& out) {
         const MapPlanes source(in);
-        const std::size_t n_columns =
-            frame.n_samples * conv_.columns_x(pooled) * conv_.columns_y(pooled);
-        frame.threads.run([&](std::size_t index) {
-            const Share mine = share(n_columns, index, frame.threads.size());
-            conv_.run(frame.kernels, source, mine.first, mine.last, scratch_.of(index), pooled,
-                      out);
+        std::size_t n_items = 0;
+        for (const WinogradConv& conv : regions_.all())
+            n_items += blocks_of(conv, frame, pooled).n_blocks;
+        frame.threads.deal(n_items, [&](std::size_t thread, std::size_t item) {
+            const WinogradConv* conv = regions_.all().data();
+            Blocks blocks = blocks_of(*conv, frame, pooled);
+            while (item >= blocks.n_blocks) {
+                item -= blocks.n_blocks;
+                blocks = blocks_of(*++conv, frame, pooled);
+            }
+            const Share columns = share(blocks.n_columns, item, blocks.n_blocks);
+            conv->run(frame.kernels, source, columns.first, columns.last, scratch_.of(thread),
+                      pooled, out);
         });
     }
 
-    WinogradConv conv_;
+    Regions regions_;
     ScratchPlan scratch_;
 };
 
@@ -94,18 +177,17 @@ public:
     void run(const Frame& frame, const Maps& in, const Maps& out) override {
         first_.transform(frame.kernels, frame.threads, in, frame.n_samples);
         const std::size_t n_x = first_.spec().extent.x;
-        frame.threads.run([&](std::size_t index) {
-            const Share mine = share(frame.n_samples * n_x, index, frame.threads.size());
-            for (std::size_t plane = mine.first; plane < mine.last; ++plane)
-                for (std::size_t block = 0; block < first_.n_blocks(); ++block)
-                    first_.run(frame.kernels, plane / n_x, plane % n_x, block,
-                               out.voxel(plane / n_x, block, plane % n_x, 0), out.y_stride());
+        frame.threads.deal(frame.n_samples * n_x, [&](std::size_t, std::size_t plane) {
+            for (std::size_t block = 0; block < first_.n_blocks(); ++block)
+                first_.run(frame.kernels, plane / n_x, plane % n_x, block,
+                           out.voxel(plane / n_x, block, plane % n_x, 0), out.y_stride());
         });
     }
     void run_unpooled(const Frame& frame, const Maps& in, const Maps& out) override {
         run(frame, in, out);
     }
     Extent output_extent() const override { return first_.spec().extent; }
+    StageWork work() const override { return work_of(first_); }
     std::size_t n_convs() const override { return 1; }
     std::size_t input_border() const override { return 1; }
     Extent input_stored() const override { return first_.input_stored(); }
@@ -125,11 +207,12 @@ public:
     void locate(const Arena& arena) { slots_ = arena.at(place_); }
     void restart() { sample_ = std::numeric_limits<std::size_t>::max(); }
 
-    // Makes the stored planes [x, x + n_slots) of a sample; rows of a sample come in ascending
-    // order.
+    // Makes the stored planes [x, x + n_slots) of a sample. Rows that come in ascending order share
+    // planes with the row before.
     void prepare(const Kernels& kernels, std::size_t sample, std::size_t x) {
-        if (sample != sample_) next_ = 0;
+        if (sample != sample_ || x < first_x_) next_ = 0;
         sample_ = sample;
+        first_x_ = x;
         for (next_ = std::max(next_, x); next_ < x + n_slots_; ++next_)
             if (holds(next_))
                 for (std::size_t block = 0; block < first_.n_blocks(); ++block)
@@ -159,56 +242,82 @@ private:
     std::size_t n_slots_;
     std::size_t place_ = 0;
     float* slots_ = nullptr;
-    std::size_t sample_ = 0, next_ = 0;
+    std::size_t sample_ = 0, first_x_ = 0, next_ = 0;
 };
 
 class FusedStage final : public Stage {
 public:
     FusedStage(const ConvSpec& first, const ConvSpec& second, std::size_t n_threads, Arena& arena)
         : first_(first, arena),
-          conv_(second, second.n_pools > 0, arena),
-          scratch_(conv_, n_threads, arena),
-          rings_(n_threads, RingPlanes(first_, conv_.input_stored(), conv_.tile().x + 2)) {
+          regions_(second, arena),
+          scratch_(regions_, n_threads, arena),
+          rings_(n_threads,
+                 RingPlanes(first_, regions_.input_stored(), regions_.main().tile().x + 2)) {
         for (RingPlanes& ring : rings_) ring.reserve(arena);
+        for (const bool pooled : {false, true}) starts_[pooled] = row_starts(pooled);
     }
 
     void pack(const Arena& arena, ThreadPool& threads) override {
         first_.pack(arena);
-        conv_.pack(arena, threads);
+        regions_.pack(arena, threads);
         scratch_.locate(arena);
         for (RingPlanes& ring : rings_) ring.locate(arena);
     }
     void run(const Frame& frame, const Maps& in, const Maps& out) override {
-        run_rows(frame, in, conv_.pools(), out);
+        run_rows(frame, in, regions_.pools(), out);
     }
     void run_unpooled(const Frame& frame, const Maps& in, const Maps& out) override {
         run_rows(frame, in, false, out);
     }
-    Extent output_extent() const override { return conv_.output_extent(conv_.pools()); }
+    Extent output_extent() const override { return regions_.output_extent(); }
+    StageWork work() const override {
+        const StageWork first = work_of(first_), second = regions_.work();
+        return {first.what + "; " + second.what, first.direct + second.direct,
+                first.products + second.products};
+    }
     std::size_t n_convs() const override { return 2; }
     std::size_t input_border() const override { return 1; }
     Extent input_stored() const override { return first_.input_stored(); }
 
 private:
+    // Where rows of tiles begin along x, all regions taken together.
+    std::vector<std::size_t> row_starts(bool pooled) const {
+        std::set<std::size_t> starts;
+        for (const WinogradConv& conv : regions_.all())
+            for (std::size_t i = 0; i < conv.columns_x(pooled); ++i)
+                starts.insert(conv.first().x + i * conv.tile().x);
+        return {starts.begin(), starts.end()};
+    }
+
     void run_rows(const Frame& frame, const Maps& in, bool pooled, const Maps& out) {
         first_.transform(frame.kernels, frame.threads, in, frame.n_samples);
-        const std::size_t n_x = conv_.columns_x(pooled), n_y = conv_.columns_y(pooled);
-        frame.threads.run([&](std::size_t index) {
-            RingPlanes& ring = rings_[index];
-            ring.restart();
-            const Share mine = share(frame.n_samples * n_x, index, frame.threads.size());
-            for (std::size_t row = mine.first; row < mine.last; ++row) {
-                ring.prepare(frame.kernels, row / n_x, row % n_x * conv_.tile().x);
-                conv_.run(frame.kernels, ring, row * n_y, (row + 1) * n_y, scratch_.of(index),
-                          pooled, out);
-            }
-        });
+        const std::vector<std::size_t>& starts = starts_[pooled];
+        for (RingPlanes& ring : rings_) ring.restart();
+        frame.threads.deal(
+            frame.n_samples * starts.size(), [&](std::size_t thread, std::size_t item) {
+                const std::size_t sample = item / starts.size(), x = starts[item % starts.size()];
+                rings_[thread].prepare(frame.kernels, sample, x);
+                for (const WinogradConv& conv : regions_.all())
+                    run_row(frame.kernels, conv, sample, x, thread, pooled, out);
+            });
+    }
+
+    // The row of tiles of a region that begins at x, if one does.
+    void run_row(const Kernels& kernels, const WinogradConv& conv, std::size_t sample,
+                 std::size_t x, std::size_t thread, bool pooled, const Maps& out) {
+        const std::size_t first = conv.first().x, step = conv.tile().x;
+        const std::size_t n_x = conv.columns_x(pooled), n_y = conv.columns_y(pooled);
+        if (x < first || (x - first) % step != 0 || (x - first) / step >= n_x) return;
+        const std::size_t row = sample * n_x + (x - first) / step;
+        conv.run(kernels, rings_[thread], row * n_y, (row + 1) * n_y, scratch_.of(thread), pooled,
+                 out);
     }
 
     FirstConv first_;
-    WinogradConv conv_;
+    Regions regions_;
     ScratchPlan scratch_;
     std::vector<RingPlanes> rings_;
+    std::vector<std::size_t> starts_[2];  // of rows, without and with the pool
 };
 
 // ------------------------------------------------------------------------------------ max-pool
@@ -230,6 +339,7 @@ public:
         run(frame, in, out);
     }
     Extent output_extent() const override { return {input_.x / 2, input_.y / 2, input_.z / 2}; }
+    StageWork work() const override { return {"pool"}; }
     std::size_t n_convs() const override { return 0; }
     std::size_t input_border() const override { return 0; }
     Extent input_stored() const override { return input_; }

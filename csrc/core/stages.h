@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/arena.h"
@@ -20,6 +21,13 @@
 #include "kernels/kernels.h"
 
 namespace nigro {
+
+// What a stage has to do for one sample: multiply-adds of its layers as they are defined, and those
+// that it makes, apart from transforms.
+struct StageWork {
+    std::string what;
+    double direct = 0, products = 0;
+};
 
 // What a stage runs with.
 struct Frame {
@@ -37,6 +45,7 @@ public:
     // Only for the last convolution: the same without its max-pool.
     virtual void run_unpooled(const Frame& frame, const Maps& in, const Maps& out) = 0;
 
+    virtual StageWork work() const = 0;
     virtual std::size_t n_convs() const = 0;
     virtual Extent output_extent() const = 0;
     // The border and the extent in memory that the stage expects of its input.

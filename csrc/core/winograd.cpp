@@ -42,18 +42,58 @@ double cost(TileShape tile, Extent extent, std::size_t n_in, std::size_t n_out) 
             kWeight * product);
 }
 
-Tile choose(Extent extent, std::size_t n_in, std::size_t n_out) {
-    int best = 0;
-    for (int tile = 1; tile < kTileKinds; ++tile)
-        if (cost(kTileShapes[tile], extent, n_in, n_out) <
-            cost(kTileShapes[best], extent, n_in, n_out))
-            best = tile;
-    return static_cast<Tile>(best);
+double cost(const std::vector<Region>& regions, const ConvSpec& spec) {
+    double sum = 0;
+    for (const Region& region : regions)
+        sum += cost(kTileShapes[region.tile], region.size, spec.n_in, spec.n_out);
+    return sum;
 }
 
 Extent pooled_extent(Extent extent) { return {extent.x / 2, extent.y / 2, extent.z / 2}; }
 
+// Outputs that are needed: without the odd remainders that a max-pool drops.
+Extent needed_of(const ConvSpec& spec, bool pool) {
+    if (!pool) return spec.extent;
+    const Extent half = pooled_extent(spec.extent);
+    return {2 * half.x, 2 * half.y, 2 * half.z};
+}
+
+// Outputs along an axis that would be left to the last, half empty tile of 4.
+std::size_t tail(std::size_t n) { return n > 4 && n % 4 <= 2 ? n % 4 : 0; }
+
+// Tiles of 4 x 4 x 4, and for each axis that is cut a region of tiles that are 2 long there, which
+// takes the tail off what is left.
+std::vector<Region> cut_regions(Extent rest, bool cut_x, bool cut_y, bool cut_z) {
+    std::vector<Region> regions{{kernels::kTile444, {0, 0, 0}, rest}};
+    if (const std::size_t n = cut_z ? tail(rest.z) : 0) {
+        rest.z -= n;
+        regions.push_back({kernels::kTile442, {0, 0, rest.z}, {rest.x, rest.y, n}});
+    }
+    if (const std::size_t n = cut_x ? tail(rest.x) : 0) {
+        rest.x -= n;
+        regions.push_back({kernels::kTile244, {rest.x, 0, 0}, {n, rest.y, rest.z}});
+    }
+    if (const std::size_t n = cut_y ? tail(rest.y) : 0) {
+        rest.y -= n;
+        regions.push_back({kernels::kTile424, {0, rest.y, 0}, {rest.x, n, rest.z}});
+    }
+    regions.front().size = rest;
+    return regions;
+}
+
 }  // namespace
+
+std::vector<Region> plan_regions(const ConvSpec& spec, bool pool) {
+    const Extent needed = needed_of(spec, pool);
+    std::vector<std::vector<Region>> plans;
+    for (const Tile tile : {kernels::kTile444, kernels::kTile442, kernels::kTile222})
+        plans.push_back({{tile, {0, 0, 0}, needed}});
+    for (int cuts = 1; cuts < 8; ++cuts)
+        plans.push_back(cut_regions(needed, cuts & 1, cuts & 2, cuts & 4));
+    return *std::min_element(plans.begin(), plans.end(), [&](const auto& a, const auto& b) {
+        return cost(a, spec) < cost(b, spec);
+    });
+}
 
 // A run of columns that passes through the stages together.
 struct WinogradConv::Block {
@@ -65,8 +105,8 @@ struct WinogradConv::Block {
 
 // --------------------------------------------------------------------------------------- plan
 
-WinogradConv::WinogradConv(const ConvSpec& spec, bool pool, Arena& arena)
-    : spec_(spec), pool_(pool), tile_(choose(needed(pool), spec.n_in, spec.n_out)) {
+WinogradConv::WinogradConv(const ConvSpec& spec, bool pool, const Region& region, Arena& arena)
+    : spec_(spec), pool_(pool), region_(region) {
     const std::size_t in = blocks_of(spec.n_in), out = blocks_of(spec.n_out);
     weights_place_ = arena.reserve(n_positions() * in * out * kBlock * kBlock);
     bias_place_ = arena.reserve(out * kBlock);
@@ -78,11 +118,14 @@ Extent WinogradConv::output_extent(bool pooled) const {
     return pooled ? pooled_extent(spec_.extent) : spec_.extent;
 }
 
-// Outputs that are computed: without the odd remainders that a max-pool drops.
+// Outputs that are computed. Without the pool, the last regions take what it would have dropped.
 Extent WinogradConv::needed(bool pooled) const {
-    if (!pooled) return spec_.extent;
-    const Extent half = pooled_extent(spec_.extent);
-    return {2 * half.x, 2 * half.y, 2 * half.z};
+    if (pooled || !pool_) return region_.size;
+    const Extent &all = spec_.extent, &first = region_.first, &size = region_.size;
+    const Extent whole = needed_of(spec_, true);
+    return {first.x + size.x == whole.x ? all.x - first.x : size.x,
+            first.y + size.y == whole.y ? all.y - first.y : size.y,
+            first.z + size.z == whole.z ? all.z - first.z : size.z};
 }
 
 std::size_t WinogradConv::columns_x(bool pooled) const {
@@ -96,8 +139,15 @@ std::size_t WinogradConv::tiles_z(bool pooled) const {
 }
 
 Extent WinogradConv::input_stored() const {
-    return {columns_x(false) * tile().x + 2, columns_y(false) * tile().y + 2,
-            tiles_z(false) * tile().z + 2};
+    return {region_.first.x + columns_x(false) * tile().x + 2,
+            region_.first.y + columns_y(false) * tile().y + 2,
+            region_.first.z + tiles_z(false) * tile().z + 2};
+}
+
+double WinogradConv::products(bool pooled) const {
+    const std::size_t n_tiles = columns_x(pooled) * columns_y(pooled) * tiles_z(pooled);
+    const std::size_t n_pairs = blocks_of(spec_.n_in) * blocks_of(spec_.n_out) * kBlock * kBlock;
+    return double(n_positions()) * double(n_tiles) * double(n_pairs);
 }
 
 // Columns in a block: enough tiles to keep the registers of a product full and to use each weight
@@ -108,6 +158,10 @@ std::size_t WinogradConv::block_columns(bool pooled) const {
         n_positions() * (blocks_of(spec_.n_in) + blocks_of(spec_.n_out)) * kBlock * sizeof(float);
     const std::size_t n_tiles = std::max(kTiles, kBytes / tile_bytes);
     return std::max<std::size_t>(1, n_tiles / tiles_z(pooled));
+}
+
+std::size_t WinogradConv::blocks(std::size_t n_columns, bool pooled) const {
+    return divide_up(n_columns, block_columns(pooled));
 }
 
 // An odd number of cache lines, so that the positions of a tile spread over all sets of a cache.
@@ -133,10 +187,8 @@ void WinogradConv::pack(const Arena& arena, ThreadPool& threads) {
     weights_ = arena.at(weights_place_);
     bias_ = arena.at(bias_place_);
     if (spec_.bias) std::memcpy(bias_, spec_.bias->data, spec_.n_out * sizeof(float));
-    threads.run([&](std::size_t index) {
-        const Share mine = share(blocks_of(spec_.n_out), index, threads.size());
-        for (std::size_t block = mine.first; block < mine.last; ++block) pack_block(block);
-    });
+    threads.deal(blocks_of(spec_.n_out),
+                 [&](std::size_t, std::size_t block) { pack_block(block); });
 }
 
 // Weights of one block of outputs, to [position][block of outputs][inputs][16].
@@ -166,7 +218,7 @@ void WinogradConv::pack_block(std::size_t block) const {
 void WinogradConv::run(const Kernels& kernels, const PlaneSource& source, std::size_t first,
                        std::size_t last, const Scratch& scratch, bool pooled,
                        const Maps& out) const {
-    const std::size_t n_blocks = divide_up(last - first, block_columns(pooled));
+    const std::size_t n_blocks = blocks(last - first, pooled);
     for (std::size_t i = 0; i < n_blocks; ++i) {
         const Share columns = share(last - first, i, n_blocks);
         const std::size_t count = columns.last - columns.first;
@@ -188,10 +240,12 @@ void WinogradConv::transform_inputs(const Kernels& kernels, const PlaneSource& s
         const std::size_t sample = column / (n_x * n_y), x = column / n_y % n_x, y = column % n_y;
         for (std::size_t in = 0; in < blocks_of(spec_.n_in); ++in) {
             const float* planes[kMaxSide];
-            source.planes(sample, in, x * tile().x, y * tile().y, tile().x + 2, planes);
-            kernels.winograd[tile_].input(planes, source.y_stride(), n_z,
-                                          block.scratch.v + (in * block.n_tiles + i * n_z) * kBlock,
-                                          block.v_stride);
+            source.planes(sample, in, region_.first.x + x * tile().x,
+                          region_.first.y + y * tile().y, tile().x + 2, planes);
+            for (std::size_t p = 0; p < tile().x + 2; ++p) planes[p] += region_.first.z * kBlock;
+            kernels.winograd[region_.tile].input(
+                planes, source.y_stride(), n_z,
+                block.scratch.v + (in * block.n_tiles + i * n_z) * kBlock, block.v_stride);
         }
     }
 }
@@ -210,19 +264,21 @@ void WinogradConv::transform_outputs(const Kernels& kernels, const Block& block,
     const std::size_t side_x = tile().x / step, side_y = tile().y / step;
     const Extent extent = output_extent(block.pooled);
     const float floor = spec_.relu ? 0.0f : -std::numeric_limits<float>::infinity();
-    const auto write =
-        block.pooled ? kernels.winograd[tile_].output_pool : kernels.winograd[tile_].output;
+    const auto write = block.pooled ? kernels.winograd[region_.tile].output_pool
+                                    : kernels.winograd[region_.tile].output;
+    const Extent first{region_.first.x / step, region_.first.y / step, region_.first.z / step};
     for (std::size_t i = 0; i < block.count; ++i) {
         const std::size_t column = block.first + i;
         const std::size_t sample = column / (n_x * n_y);
-        const std::size_t x = column / n_y % n_x * side_x, y = column % n_y * side_y;
+        const std::size_t x = first.x + column / n_y % n_x * side_x;
+        const std::size_t y = first.y + column % n_y * side_y;
         for (std::size_t b = 0; b < blocks_of(spec_.n_out); ++b) {
-            const OutputColumn target{out.voxel(sample, b, x, y),
+            const OutputColumn target{out.voxel(sample, b, x, y) + first.z * kBlock,
                                       out.x_stride(),
                                       out.y_stride(),
                                       std::min(side_x, extent.x - x),
                                       std::min(side_y, extent.y - y),
-                                      extent.z};
+                                      extent.z - first.z};
             write(block.scratch.m + (b * block.n_tiles + i * n_z) * kBlock, block.m_stride, n_z,
                   bias_ + b * kBlock, floor, target);
         }

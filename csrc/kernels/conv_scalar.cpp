@@ -22,6 +22,8 @@ inline Vec fma(Vec a, Vec b, Vec c) { return {std::fma(a.value, b.value, c.value
 inline Vec fnma(Vec a, Vec b, Vec c) { return {std::fma(-a.value, b.value, c.value)}; }
 inline Vec maximum(Vec a, Vec b) { return {a.value > b.value ? a.value : b.value}; }
 
+#define NIGRO_SCALAR
+
 // One tile and one block of channels at a time.
 constexpr std::size_t kProductVecs = 16;
 constexpr std::size_t kProductBlocks = 1;

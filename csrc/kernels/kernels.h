@@ -63,11 +63,12 @@ constexpr std::size_t kLanes = 16;
 constexpr std::size_t kChannelBlock = 16;
 
 // The tiles of outputs that Winograd kernels make: M outputs along an axis come from M + 2 inputs.
-enum Tile : int { kTile444, kTile442, kTile222, kTileKinds };
+enum Tile : int { kTile444, kTile442, kTile222, kTile244, kTile424, kTileKinds };
 struct TileShape {
     std::size_t x, y, z;
 };
-constexpr TileShape kTileShapes[kTileKinds] = {{4, 4, 4}, {4, 4, 2}, {2, 2, 2}};
+constexpr TileShape kTileShapes[kTileKinds] = {
+    {4, 4, 4}, {4, 4, 2}, {2, 2, 2}, {2, 4, 4}, {4, 2, 4}};
 
 // Where the tiles of one column go: blocks at values + x * x_stride + y * y_stride + z * 16 for
 // x < n_x, y < n_y, z < n_z (n_z counts the whole column); what a tile makes beyond is dropped.

@@ -8,7 +8,6 @@ known by its content, not by its name; only the two files of a pair are found by
 
 from __future__ import annotations
 
-import gzip
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,8 +121,6 @@ class Series:
 
 
 def _load(path: Path, transform: str | None, *, max_dims: int) -> Series:
-    import nibabel.nifti2  # noqa: F401  before the clock starts: it takes longer than a volume
-
     if transform is not None and transform not in TRANSFORMS:
         raise ValueError(f"expected transform 'sform' or 'qform', got {transform!r}")
     start = perf_counter()
@@ -162,6 +159,8 @@ def save_volume(volume: Volume, path: str | PathLike[str]) -> None:
             raise InputError("expected a name that ends in .nii or .nii.gz")
         content = _header_bytes(volume) + volume.voxels.tobytes(order="F")
         if path.name.endswith(".gz"):
+            import gzip  # with its imports, a fiftieth of a cold start
+
             content = gzip.compress(content, mtime=0)
         with path.open("xb") as file:
             file.write(content)

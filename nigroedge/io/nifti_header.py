@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a NIfTI header says, checked as far as a header can be checked without its file.
 
-nibabel takes the fields apart; nothing is passed on that contradicts the standard or itself. Field
-names are those of nifti1.h.
+Nothing is passed on that contradicts the standard or itself. Field names are those of nifti1.h.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nigroedge.errors import FormatError, GeometryError, InputError
+from nigroedge.io.nifti_fields import DATATYPES, Fields, qform, read_fields, sform
 from nigroedge.volume import STORED_DTYPES
 
 #: Bytes that hold a header of either version.
@@ -68,7 +68,7 @@ class NiftiHeader:
 
     Parameters
     ----------
-    fields : nibabel header
+    fields : numpy.void
         The fields as stored, unchecked.
     is_single : bool
         Whether the voxels follow in the same file.
@@ -78,7 +78,7 @@ class NiftiHeader:
         The value of a voxel is slope · stored + intercept.
     """
 
-    fields: Any
+    fields: Fields
     is_single: bool
     layout: Layout
     slope: float
@@ -104,7 +104,7 @@ class NiftiHeader:
         """
         version, order = _recognise(content)
         fields, is_single = _fields(content, version, order)
-        dtype = _dtype(fields)
+        dtype = _dtype(fields, order)
         least = version.single_vox_offset if is_single else 0
         layout = Layout(_shape(fields, max_dims), dtype, _vox_offset(fields, least, dtype.itemsize))
         return cls(fields, is_single, layout, *_slope_and_intercept(fields))
@@ -131,35 +131,34 @@ class NiftiHeader:
             raise GeometryError(f"expected a {transform}, got none: {transform}_code is 0")
         with np.errstate(all="ignore"):  # hostile floats overflow; what comes of it is refused
             if transform is None and len(coded) == 2:
-                _check_agreement(_sform(self.fields), _qform(self.fields), self.layout.shape[:3])
-            return (_sform if (transform or coded[0]) == "sform" else _qform)(self.fields)
+                _check_agreement(sform(self.fields), qform(self.fields), self.layout.shape[:3])
+            return (sform if (transform or coded[0]) == "sform" else qform)(self.fields)
 
 
-def _recognise(content: bytes) -> tuple[_Version, str]:
-    for order in ("<", ">"):
+Order = Literal["<", ">"]
+
+
+def _recognise(content: bytes) -> tuple[_Version, Order]:
+    orders: tuple[Order, Order] = ("<", ">")
+    for order in orders:
         size = int(np.frombuffer(content[:4].ljust(4, b"\0"), f"{order}i4")[0])
         if size in _VERSIONS and len(content) >= size:
             return _VERSIONS[size], order
     raise FormatError("expected a NIfTI-1 or NIfTI-2 file, found no such header")
 
 
-def _fields(content: bytes, version: _Version, order: str) -> tuple[Any, bool]:
-    # nibabel takes longer to import than a volume to read; who reads none should not wait for it.
-    from nibabel.nifti1 import Nifti1Header
-    from nibabel.nifti2 import Nifti2Header
-
+def _fields(content: bytes, version: _Version, order: Order) -> tuple[Fields, bool]:
     magic = content[version.magic_at : version.magic_at + len(version.single_magic)]
     if magic not in (version.single_magic, version.pair_magic):
         raise FormatError(
             f"expected the magic of NIfTI-{version.number} in byte {version.magic_at}, found other "
             f"bytes: damaged, or ANALYZE 7.5, which cannot tell left from right"
         )
-    header = Nifti1Header if version.number == 1 else Nifti2Header
-    fields = header(content[: header.sizeof_hdr], endianness=order, check=False)
+    fields = read_fields(content, version=version.number, order=order)
     return fields, magic == version.single_magic
 
 
-def _shape(fields: Any, max_dims: int) -> tuple[int, ...]:
+def _shape(fields: Fields, max_dims: int) -> tuple[int, ...]:
     n_dims, *dims = (int(n) for n in fields["dim"])
     if not 1 <= n_dims <= 7:
         raise FormatError(f"expected 1 to 7 dimensions in dim[0], got {n_dims}")
@@ -178,18 +177,17 @@ def _shape(fields: Any, max_dims: int) -> tuple[int, ...]:
     return tuple(dims[:max_dims])
 
 
-def _dtype(fields: Any) -> np.dtype[Any]:
-    from nibabel.nifti1 import data_type_codes
-
+def _dtype(fields: Fields, order: Order) -> np.dtype[Any]:
     code = int(fields["datatype"])
-    if code not in data_type_codes.label:
+    if code not in DATATYPES:
         raise FormatError(f"expected a NIfTI datatype, got the unknown code {code}")
-    dtype: np.dtype[Any] = np.dtype(data_type_codes.dtype[code]).newbyteorder(fields.endianness)
-    if dtype.fields or dtype.str[1:] not in STORED_DTYPES:
+    name, stored = DATATYPES[code]
+    if stored not in STORED_DTYPES:
         raise InputError(
             f"expected voxels of 8, 16 or 32 bit integers or 32 or 64 bit floats, "
-            f"got {data_type_codes.label[code]} (NIfTI datatype {code})"
+            f"got {name} (NIfTI datatype {code})"
         )
+    dtype = np.dtype(stored).newbyteorder(order)
     if int(fields["bitpix"]) != dtype.itemsize * 8:
         raise FormatError(
             f"expected bitpix {dtype.itemsize * 8} with {dtype.name} voxels, "
@@ -198,7 +196,7 @@ def _dtype(fields: Any) -> np.dtype[Any]:
     return dtype
 
 
-def _vox_offset(fields: Any, least: int, itemsize: int) -> int:
+def _vox_offset(fields: Fields, least: int, itemsize: int) -> int:
     offset = float(fields["vox_offset"])
     if not (math.isfinite(offset) and offset >= least and offset % itemsize == 0):
         raise FormatError(
@@ -208,7 +206,7 @@ def _vox_offset(fields: Any, least: int, itemsize: int) -> int:
     return int(fields["vox_offset"])
 
 
-def _slope_and_intercept(fields: Any) -> tuple[float, float]:
+def _slope_and_intercept(fields: Fields) -> tuple[float, float]:
     slope, intercept = float(fields["scl_slope"]), float(fields["scl_inter"])
     if slope == 0 or math.isnan(slope):
         return 1.0, 0.0
@@ -217,27 +215,11 @@ def _slope_and_intercept(fields: Any) -> tuple[float, float]:
     return slope, intercept
 
 
-def _check_units(fields: Any) -> None:
+def _check_units(fields: Fields) -> None:
     code = int(fields["xyzt_units"]) & 7
     if code not in _MILLIMETRES:
         unit = _OTHER_UNITS.get(code, f"unit code {code}")
         raise GeometryError(f"expected lengths in millimetres, got {unit}")
-
-
-def _sform(fields: Any) -> npt.NDArray[np.float64]:
-    return np.asarray(fields.get_sform(), np.float64)
-
-
-def _qform(fields: Any) -> npt.NDArray[np.float64]:
-    from nibabel.spatialimages import HeaderDataError
-
-    fields = fields.copy()
-    if fields["pixdim"][0] == 0:
-        fields["pixdim"][0] = 1  # nifti1.h: "if pixdim[0]=0 … it should be taken as 1"
-    try:
-        return np.asarray(fields.get_qform(), np.float64)
-    except (HeaderDataError, ValueError) as error:
-        raise GeometryError(f"expected a valid qform, got: {error}") from error
 
 
 def _check_agreement(

@@ -43,8 +43,9 @@ Shape = tuple[int, int, int]
 
 #: The scene beyond each face of the image, mm: sources further off are the background's business.
 SURROUND_MM = 3.0
-#: Voxels of the box beyond the windows: background removal loses 2 mm, and χ near there is worse.
-RIM = np.array([6, 6, 3])
+#: Voxels of the box beyond the windows: background removal loses 2 mm, χ near there is worse, and
+#: a thin box flattens what is in it.
+RIM = np.array([6, 6, 6])
 #: SD and limit of the share of the scan for which the head lies one voxel off (assumed).
 _MOTION_SD, _MOTION_MAX = 0.12, 0.3
 #: How the phantom's scans are reconstructed by default: chosen by quality for its time

@@ -217,5 +217,5 @@ def _mask_values(volume: Any, scan: MultiEcho) -> Any:
     from nigroedge.smwi.scan import same_place
 
     mask = checked_mask(volume.voxels, scan.magnitudes.shape[:3])
-    same_place((scan.affine, volume.affine), mask.shape)
+    same_place((scan.affine, volume.affine), mask.shape, "the scan and its mask")
     return mask

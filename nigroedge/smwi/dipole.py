@@ -3,8 +3,8 @@
 
 Field and susceptibility are both in ppm of B0, so the dipole kernel has no unit. What the kernel
 passes nothing of (a cone around the magic angle, and the mean) must be assumed: TKD assumes
-little of it, TV assumes edges to be few. iLSQR has a file of its own. All of them state χ against
-the mean over the mask, which is 0.
+little of it, TV assumes edges to be few and sources to lie in the brain. iLSQR has a file of its
+own. All of them state χ against the mean over the mask, which is 0.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from nigroedge.smwi.kernels import dipole_kernel, gradient_kernel
 #: TKD: below this |D|, divide by this instead (Shmueli 2009; Wharton 2010 for the value).
 TKD_THRESHOLD = 0.15
 #: TV: weight of the gradient, ppm·mm; chosen on simulated slabs (docs/smwi.md).
-TV_LAMBDA = 3e-5
-TV_ITERATIONS = 40
-TV_TOLERANCE = 2e-3
-#: TV: penalty of the gradient's copy as a multiple of λ, and of the data's. They change the way to
-#: the minimum, not the minimum; chosen like λ.
-TV_MU_GRADIENT = 300.0
+TV_LAMBDA = 4e-5
+TV_ITERATIONS = 60
+TV_TOLERANCE = 5e-4
+#: TV: penalty of the gradient's copy as a multiple of λ, of the data's, and of the support's. They
+#: change the way to the minimum, not the minimum; chosen like λ.
+TV_MU_GRADIENT = 225.0
 TV_MU_DATA = 0.3
+TV_MU_SUPPORT = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,24 +91,33 @@ def tv_admm(
     b0: Vector3,
     *,
     weight: Floats | None = None,
+    support: Mask | None = None,
     regularisation: float = TV_LAMBDA,
     iterations: int = TV_ITERATIONS,
     tolerance: float = TV_TOLERANCE,
     step: Callable[[float], None] = lambda done: None,
 ) -> Susceptibility:
-    """Minimise ½ ‖W (D χ − field)‖² + λ ‖∇χ‖₁ by the alternating direction method of multipliers.
+    """Minimise ½ ‖W (D χ + c − field)‖² + λ ‖∇χ‖₁ over χ and c, with χ = 0 outside a support.
+
+    What makes a local field lies inside the brain; without saying so, sources in the empty box
+    around it help to explain the field, the more so the more B0 is tilted. The constant c is there
+    because D passes no constant: where the field has its 0 is not known, and a χ that is bound to a
+    support would have to explain it. Edges that cross the support's border cost nothing.
 
     Parameters
     ----------
     field_ppm : (nx, ny, nz) float32
         Local field.
     mask : (nx, ny, nz) bool
-        Outside, the field is not known and weighs nothing; χ is free there.
+        Outside, the field is not known and weighs nothing.
     grid : FourierGrid
     b0 : (float, float, float)
         Unit vector of B0 in image axes.
     weight : (nx, ny, nz) float32, optional
         W, any scale (it is divided by its mean over the mask); the mask alone by default.
+    support : (nx, ny, nz) bool, optional
+        Where sources may lie; the mask by default. After a background removal that erodes the mask
+        it is the mask before: sources in the rim that was lost still make a field inside.
     regularisation : float
         λ, ppm·mm.
     iterations, tolerance : int, float
@@ -116,9 +126,11 @@ def tv_admm(
     Notes
     -----
     Bilgic 2014 for the splitting of the gradient, Milovic 2018 (FANSI) for that of the data, which
-    lets the weights in without an inner solver. Differences are forward ones on the padded box.
+    lets the weights in without an inner solver; the support is a third copy. Differences are
+    forward ones on the padded box.
     """
-    state = _Admm.start(field_ppm, mask, grid, b0, weight, regularisation)
+    support = mask if support is None else support
+    state = _Admm.start(field_ppm, mask, support, grid, b0, weight, regularisation)
     change, n = 1.0, 0
     for n in range(1, iterations + 1):
         change = state.iterate()
@@ -131,53 +143,62 @@ def tv_admm(
 
 @dataclass(eq=False)
 class _Admm:
-    """The variables of one ADMM run, all on the padded box."""
+    """The variables of one ADMM run, all on the padded box.
+
+    For each of three linear images of χ (its gradient, its field, itself) a copy is kept that meets
+    one term alone, and a dual, their summed difference. Kept are the dual and the target of the
+    next χ, copy − dual.
+    """
 
     grid: FourierGrid
     dipole: Floats
     inverse: Floats
-    weight2: Floats
-    weighted_field: Floats
-    shrink_by: np.float32
+    support: Mask
+    inner_edges: list[Mask]
+    data_share: Floats
+    field: Floats
     mu_gradient: np.float32
-    mu_data: np.float32
     chi: Floats
     gradient_dual: list[Floats]
     gradient_target: list[Floats]
     data_dual: Floats
     data_target: Floats
+    outer_dual: Floats
 
     @classmethod
     def start(
         cls,
         field_ppm: Floats,
         mask: Mask,
+        support: Mask,
         grid: FourierGrid,
         b0: Vector3,
         weight: Floats | None,
         regularisation: float,
     ) -> _Admm:
         dipole = dipole_kernel(grid, b0)
-        mu_gradient = TV_MU_GRADIENT * regularisation
-        normal = TV_MU_DATA * dipole**2 + np.float32(mu_gradient) * gradient_kernel(grid)
-        normal[0, 0, 0] = 1.0
+        mu_gradient = np.float32(TV_MU_GRADIENT * regularisation)
+        normal = TV_MU_DATA * dipole**2 + mu_gradient * gradient_kernel(grid) + TV_MU_SUPPORT
         weight2 = grid.pad(_normalised_weight(weight, mask) ** 2)
+        share = weight2 / (weight2 + np.float32(TV_MU_DATA))
         field = grid.pad(np.where(mask, field_ppm, np.float32(0)))
-        zeros = [np.zeros(grid.padded, np.float32) for _ in range(8)]
+        inside = grid.pad(support.astype(np.float32)) > 0
+        zeros = [np.zeros(grid.padded, np.float32) for _ in range(9)]
         return cls(
             grid=grid,
             dipole=dipole,
             inverse=(1 / normal).astype(np.float32),
-            weight2=weight2,
-            weighted_field=weight2 * field,
-            shrink_by=np.float32(1 / TV_MU_GRADIENT),
-            mu_gradient=np.float32(mu_gradient),
-            mu_data=np.float32(TV_MU_DATA),
+            support=inside,
+            inner_edges=[inside == np.roll(inside, -1, axis) for axis in range(3)],
+            data_share=share,
+            field=field,
+            mu_gradient=mu_gradient,
             chi=zeros[0],
             gradient_dual=zeros[1:4],
             gradient_target=zeros[4:7],
             data_dual=zeros[7],
-            data_target=weight2 * field / (weight2 + np.float32(TV_MU_DATA)),
+            data_target=share * field,
+            outer_dual=zeros[8],
         )
 
     def iterate(self) -> float:
@@ -188,29 +209,43 @@ class _Admm:
         self.chi = chi
         self._shrink_gradient()
         self._fit_data(self.grid.inverse(spectrum * self.dipole))
+        # χ inside, 0 outside: the dual is the sum of what was outside.
+        self.outer_dual += np.where(self.support, np.float32(0), chi)
         return change
 
     def _solve_chi(self) -> Complexes:
-        spectrum = self.grid.forward(self.data_target) * (self.mu_data * self.dipole)
-        divergence = _gradient_adjoint(self.gradient_target, self.grid)
-        spectrum += self.mu_gradient * self.grid.forward(divergence)
+        spectrum = self.grid.forward(self.data_target) * (np.float32(TV_MU_DATA) * self.dipole)
+        image = _gradient_adjoint(self.gradient_target, self.grid)
+        image *= self.mu_gradient
+        image += np.float32(TV_MU_SUPPORT) * np.where(self.support, self.chi, -self.outer_dual)
+        spectrum += self.grid.forward(image)
         spectrum *= self.inverse
         return spectrum
 
     def _shrink_gradient(self) -> None:
-        """Targets become z − s for the next round, with z the shrunk gradient plus s, its dual."""
+        """Shrink by λ / μ, but for edges that cross the support's border, which are left."""
+        limit = np.float32(1 / TV_MU_GRADIENT)
         for axis, size in enumerate(self.grid.voxel_size_mm):
             total = _forward_difference(self.chi, axis, size)
             total += self.gradient_dual[axis]
-            # s ← total − shrink(total), which is total clipped to ± the threshold.
-            dual = np.clip(total, -self.shrink_by, self.shrink_by, out=self.gradient_dual[axis])
+            # dual ← total − shrink(total), which is total clipped to ± the threshold.
+            dual = np.clip(total, -limit, limit, out=self.gradient_dual[axis])
+            dual *= self.inner_edges[axis]
             np.subtract(total, 2 * dual, out=self.gradient_target[axis])
 
     def _fit_data(self, field: Floats) -> None:
+        """Move the copy of the field towards the measured one, plus the constant that fits best."""
         total = field + self.data_dual
-        copy = (self.weighted_field + self.mu_data * total) / (self.weight2 + self.mu_data)
-        self.data_dual = total - copy
-        self.data_target = copy - self.data_dual
+        excess = total - self.field
+        excess -= np.float32(_mean(excess, self.data_share))
+        self.data_dual = self.data_share * excess
+        self.data_target = total - 2 * self.data_dual
+
+
+def _mean(values: Floats, weight: Floats) -> float:
+    """Weighted mean: float32 within a plane, float64 over planes."""
+    above = sum(float(np.vdot(w, v)) for w, v in zip(weight, values, strict=True))
+    return above / float(weight.sum(dtype=np.float64))
 
 
 def _normalised_weight(weight: Floats | None, mask: Mask) -> Floats:

@@ -98,11 +98,17 @@ def least_squares(
 ) -> Solution:
     """Step 1: LSQR on D F W F⁻¹ D χ̂ = D F W f, with W from the field's Laplacian.
 
+    Outside the mask, f is 0 and W is 1, on the padded box too: χ must make hardly any field there.
+    That is a prior and not a measurement, and not quite true: a brain's local field does not end
+    at its border, and sources near it are bound too tightly. But it is small there (docs/smwi.md),
+    and with a weight of 0 maps whose field lies outside, long streaks above all, would be free.
+
     Half-spectra hold one of each pair of opposite frequencies; scaled by √2 where that is so, they
     have the norm of the whole, and LSQR runs on them as if they were the volume. The values of the
     solution are χ on the padded box, in image space.
     """
-    weight = grid.pad(_laplacian_weight(field_ppm, mask, grid))
+    weight = np.ones(grid.padded, np.float32)
+    grid.crop(weight)[...] = _laplacian_weight(field_ppm, mask, grid)
     pairs = _pair_scale(grid)
     into, out = dipole / pairs, dipole * pairs
 
@@ -136,10 +142,11 @@ def _falling_weight(values: Floats, mask: Mask, percentiles: tuple[float, float]
 
 
 def _laplacian_weight(field: Floats, mask: Mask, grid: FourierGrid) -> Floats:
+    """Less the more the field bends upwards; 1 where it does not, and outside the mask."""
     laplacian = np.zeros_like(field)
     for axis, size in enumerate(grid.voxel_size_mm):
         laplacian += _second_difference(field, mask, axis) / np.float32(size**2)
-    return _falling_weight(laplacian, mask, LAPLACIAN_PERCENTILES)
+    return np.where(mask, _falling_weight(laplacian, mask, LAPLACIAN_PERCENTILES), np.float32(1))
 
 
 def _second_difference(field: Floats, mask: Mask, axis: int) -> Floats:

@@ -97,7 +97,7 @@ def read_phase(stored: npt.NDArray[Any], *, unit: str | None = None) -> Phase:
     values = np.where(finite, values, np.float32(0))
     low, high = float(values.min()), float(values.max())
     if low == high:
-        raise InputError(f"expected a phase image, got {low:g} in every voxel")
+        raise InputError(f"expected a phase image, got {low + 0.0:g} in every voxel")
     name = unit or _detect(values, low, high)
     turn = _turn_named(name, low, high)
     radians = (values - np.float32(turn.zero)) * np.float32(2 * math.pi / turn.turn)

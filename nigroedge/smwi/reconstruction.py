@@ -278,6 +278,7 @@ class _Run:
             inner.grid,
             b0,
             weight=weight,
+            support=inner.mask,
             regularisation=method.tv_lambda,
             iterations=method.tv_iterations,
             step=step,

@@ -105,7 +105,9 @@ class MultiEcho:
 
 
 def same_place(
-    affines: Sequence[npt.NDArray[np.float64]], shape: Sequence[int]
+    affines: Sequence[npt.NDArray[np.float64]],
+    shape: Sequence[int],
+    what: str = "all magnitude and phase images",
 ) -> npt.NDArray[np.float64]:
     """The affine of several images, if they are in the same place.
 
@@ -120,7 +122,7 @@ def same_place(
         gap_mm = float(np.linalg.norm((affine - affines[0]) @ corners, axis=0).max())
         if gap_mm > MAX_GAP_MM:
             raise GeometryError(
-                f"expected all magnitude and phase images in one place, but image {n + 1} lies "
+                f"expected {what} in one place, but image {n + 1} lies "
                 f"{gap_mm:.2f} mm from the first at a corner"
             )
     return affines[0]

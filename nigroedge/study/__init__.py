@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The study: cohort tables, the statistics of predicted against measured SBR, and the report."""
+"""The study: cohort tables, the statistics of predicted against measured SBR, and the report.
 
-from nigroedge.study.concordance import concordance, fisher_interval, lin_interval
-from nigroedge.study.evaluation import Evaluation, evaluate
-from nigroedge.study.residual import residuals, scores
-from nigroedge.study.table import Row, check_images, read_table, write_table
+`concordance` and `scores` need numpy alone, the other statistics scipy, the report matplotlib too:
+pip install nigroedge[plots].
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nigroedge.study.evaluation import Evaluation, evaluate
+    from nigroedge.study.residual import residuals, scores
+    from nigroedge.study.rho_c import concordance, fisher_interval, lin_interval
+    from nigroedge.study.table import Row, check_images, read_table, write_table
 
 __all__ = [
     "Evaluation",
@@ -19,3 +26,26 @@ __all__ = [
     "scores",
     "write_table",
 ]
+
+_HOME = {
+    "Evaluation": "evaluation",
+    "Row": "table",
+    "check_images": "table",
+    "concordance": "rho_c",
+    "evaluate": "evaluation",
+    "fisher_interval": "rho_c",
+    "lin_interval": "rho_c",
+    "read_table": "table",
+    "residuals": "residual",
+    "scores": "residual",
+    "write_table": "table",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is: the command line's --help needs none of it."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What needs no network, and what no network can beat: constant, reading, oracle.
+"""What needs no network, and what no network can beat in RMSE: constant, reading, oracle.
 
 constant: the mean SBR. reading: the mean SBR of the rows that the reader calls as this one. oracle:
 the mean SBR given the hidden state, which only a simulation knows. Means are those of rows that are
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nigroedge.study.concordance import Floats
+from nigroedge.study.rho_c import Floats
 from nigroedge.study.table import Row
 
 NAMES = ("constant", "reading", "oracle")

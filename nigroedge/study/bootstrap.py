@@ -13,8 +13,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from nigroedge.study.concordance import Floats, concordance_of_moments
 from nigroedge.study.interval import LEVEL, Interval, Z, interval, scipy_stats
+from nigroedge.study.rho_c import Floats, concordance_of_moments
 
 RESAMPLES = 9999
 SEED = 20231
@@ -95,7 +95,8 @@ def bca_intervals(
         None where a statistic does not vary, or is undefined for a resample, and for fewer than 4
         participants.
     """
-    of_all = statistics(sums.sum(axis=0))
+    with np.errstate(all="ignore"):
+        of_all = statistics(sums.sum(axis=0))
     if len(sums) < MIN_PARTICIPANTS:
         return [None] * len(of_all)
 

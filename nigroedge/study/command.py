@@ -81,7 +81,7 @@ class Outcome:
         evaluation = self.evaluation
         result = evaluation.results["participant"]
         lines = [
-            f"{result.n} participants, {len(evaluation.rows)} sides; by participant (mean SBR)",
+            f"{result.n} participants (mean SBR of their sides), {len(evaluation.rows)} sides",
             "",
             f"{'prediction':<28} {'rho_c':>7} {'95 %':>16} {'MAE +- SD':>16} {'RMSE':>7}",
         ]
@@ -92,9 +92,14 @@ class Outcome:
             spread = f"{errors.mae.value:.3f} +- {errors.sd:.3f}"
             shown = name if name in evaluation.models else f"baseline: {name}"
             lines.append(
-                f"{shown:<28} {found.rho_c.value:>7.3f} {between:>16} {spread:>16} "
+                f"{shown:<28} {found.rho_c.value:>z7.3f} {between:>16} {spread:>16} "
                 f"{errors.rmse.value:>7.3f}"
             )
+        lines += [
+            f"{f'baseline: {name}':<28} {source}"
+            for name, source in evaluation.baseline_sources.items()
+            if name not in evaluation.baselines
+        ]
         lines += ["", *self.results["notes"]]
         return "\n".join([*lines, *map(str, self.written), self.results["notice"]])
 

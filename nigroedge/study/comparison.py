@@ -15,9 +15,9 @@ from nigroedge.study.bootstrap import (
     difference_of_sums,
     participant_sums,
 )
-from nigroedge.study.concordance import Floats
 from nigroedge.study.groups import Test, paired_test
 from nigroedge.study.interval import Estimate
+from nigroedge.study.rho_c import Floats
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ from nigroedge.study.bootstrap import (
     performance_of_sums,
 )
 from nigroedge.study.comparison import Comparison, compare
-from nigroedge.study.concordance import Floats, concordance, fisher_interval, lin_interval
 from nigroedge.study.contingency import Contingency, contingency, count_readings
 from nigroedge.study.groups import ByReading, Test, compare_by_reading
 from nigroedge.study.interval import Estimate, Interval
 from nigroedge.study.residual import Residuals, residuals
+from nigroedge.study.rho_c import Floats, concordance, fisher_interval, lin_interval
 from nigroedge.study.table import Row
 from nigroedge.study.unit import Unit, UnitName, make_units
 
@@ -93,7 +93,8 @@ class UnitResult:
     by_reading : dict of str → ByReading
         'measured', then each model: Table 2.
     comparisons : dict of str → Comparison
-        'FIRST - OTHER': the first model against each other one.
+        'FIRST - OTHER': the first model against each other one and against the reading, which a
+        network must beat to be worth its while.
     ceiling : dict of str → Ceiling
         Of each model; empty without an oracle or a reading.
     """
@@ -195,15 +196,18 @@ def _sources(found: Sequence[Baseline]) -> dict[str, str]:
 
 
 def _result(unit: Unit, models: Sequence[str], resamples: int) -> UnitResult:
+    others = {other: other for other in models[1:]}
+    if "reading" in unit.predictions:
+        others["baseline: reading"] = "reading"
     comparisons = {
-        f"{models[0]} - {other}": compare(
+        f"{models[0]} - {called}": compare(
             unit.predictions[models[0]],
             unit.predictions[other],
             unit.measured,
             unit.participants,
             resamples=resamples,
         )
-        for other in models[1:]
+        for called, other in others.items()
     }
     values = {"measured": unit.measured, **{name: unit.predictions[name] for name in models}}
     found = {
@@ -261,14 +265,17 @@ def performance(predicted: Floats, unit: Unit, *, resamples: int = RESAMPLES) ->
     sums = participant_sums(predicted, measured, unit.participants)
     drawn = bca_intervals(performance_of_sums, sums, resamples=resamples)
     rho_c, r = concordance(predicted, measured), _pearson(predicted, measured)
-    fisher = fisher_interval(rho_c, unit.n_participants)
-    lin = lin_interval(predicted, measured) if unit.independent else None
+    of_rho_c = {  # of a constant prediction ρc is 0 in every sample: it has none
+        "fisher": fisher_interval(rho_c, unit.n_participants),
+        "lin": lin_interval(predicted, measured) if unit.independent else None,
+        "bca": drawn[0],
+    }
     errors, agreeing = residuals(predicted, measured), agreement(predicted, measured)
     line = calibration(predicted, measured)
     if not unit.independent:
         line = line and Calibration(_bare(line.slope), _bare(line.intercept))
     return Performance(
-        rho_c=Estimate(rho_c, {"fisher": fisher, "lin": lin, "bca": drawn[0]}),
+        rho_c=Estimate(rho_c, dict.fromkeys(of_rho_c) if np.ptp(predicted) == 0 else of_rho_c),
         pearson_r=r,
         accuracy=rho_c / r if r else math.nan,
         residuals=replace(

@@ -17,8 +17,8 @@ import numpy as np
 
 from nigroedge.errors import MissingDependencyError
 from nigroedge.study.baseline import NAMES
-from nigroedge.study.concordance import Floats
 from nigroedge.study.evaluation import Evaluation, Performance
+from nigroedge.study.rho_c import Floats
 from nigroedge.study.unit import Unit
 
 BLACK, BLUE, ORANGE, GREEN, GREY = "#000000", "#0072B2", "#D55E00", "#009E73", "#6b6b6b"
@@ -32,7 +32,7 @@ _READINGS = {
     None: ("s", False, "not read"),
 }
 #: More points than this are drawn as a picture: an SVG of each would be slow to show.
-_MAX_VECTOR_POINTS = 2000
+_MAX_VECTOR_POINTS = 500
 #: Text as shapes: the same letters on every machine. A fixed salt: the same bytes every time.
 _STYLE = {
     "svg.fonttype": "path",
@@ -61,7 +61,7 @@ def figures(evaluation: Evaluation) -> dict[str, str]:
     """
     unit = evaluation.units["participant"]
     performance = evaluation.results["participant"].performance
-    drawn = {"sorted": _svg(partial(draw_sorted, unit=unit, models=[*evaluation.models]), (8, 4))}
+    drawn = {"sorted": _svg(partial(draw_sorted, unit=unit, models=[*evaluation.models]), (7, 4))}
     for i, name in enumerate(evaluation.models):
         said = {"found": performance[name], "colour": COLOURS[i % len(COLOURS)]}
         for kind, draw in _OF_A_MODEL.items():

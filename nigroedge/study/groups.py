@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nigroedge.study.concordance import Floats
 from nigroedge.study.interval import scipy_stats
+from nigroedge.study.rho_c import Floats
 
 READINGS = ("intact", "lost")
 #: Below it a group is taken for not normal.

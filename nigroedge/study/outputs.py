@@ -21,7 +21,7 @@ from nigroedge.study.table import Row
 
 
 def fresh(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
-    """Give the paths to write; make the folder.
+    """Give the paths to write.
 
     Raises
     ------
@@ -32,7 +32,6 @@ def fresh(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
     for path in paths:
         if path.exists():
             raise InputError(f"expected a new file, got {str(path)!r}, which exists")
-    folder.mkdir(parents=True, exist_ok=True)
     return paths
 
 
@@ -86,13 +85,14 @@ def _file(model: nigroedge.Model) -> dict[str, Any]:
 def write_outputs(
     evaluation: Evaluation, results: Mapping[str, Any], paths: Sequence[Path]
 ) -> None:
-    """Write the report, the results and the rows, each whole or not at all."""
+    """Write the report, the results and the rows into one folder, each whole or not at all."""
     report, as_json, as_csv = paths
     texts = {
         report: report_html(evaluation, results),
         as_json: json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
         as_csv: predictions_csv(evaluation),
     }
+    report.parent.mkdir(parents=True, exist_ok=True)
     for path, text in texts.items():
         partial = path.with_name(f"{path.name}.partial")
         partial.write_text(text, encoding="utf-8", newline="")

@@ -133,7 +133,7 @@ def listing(parts: Sequence[str]) -> str:
 def number(value: float, digits: int) -> str:
     if not math.isfinite(value):
         return "–"
-    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
+    return f"{value:z.{digits}f}".replace("-", "−")  # z: no minus before a zero
 
 
 def signed(value: float) -> str:

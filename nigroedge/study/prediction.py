@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from nigroedge.errors import InputError, TableError
 from nigroedge.study import baseline
-from nigroedge.study.concordance import Floats
+from nigroedge.study.rho_c import Floats
 from nigroedge.study.table import Row, without_path
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ def unique_names(names: Sequence[str]) -> list[str]:
         name = name or "prediction"
         if name in baseline.NAMES:
             name = f"{name} (predicted)"
-        count = sum(other == name for other in names[: len(found)])
-        found.append(f"{name} ({count + 1})" if count else name)
+        numbered = (f"{name} ({i})" for i in range(2, len(names) + 2))
+        found.append(next(each for each in chain([name], numbered) if each not in found))
     return found
 
 

@@ -50,6 +50,9 @@ Intervals (95 %): Fisher, tanh(atanh ρc ± 1.96/√(n − 3)) with n participan
 his asymptotic variance as corrected in 2000 (Biometrics 56:324), on the scale of atanh ρc; BCa,
 bootstrap by participant. RMSE and ρc trade off: shrinking predictions to the mean lowers both. ρc
 is primary.</dd>
+<dt>Oracle</dt>
+<dd>Of a simulated cohort: the mean SBR given the hidden state. No prediction from an image has a
+lower RMSE in the long run; one that is stretched away from the mean may have a higher ρc.</dd>
 <dt>Errors</dt>
 <dd>MAE ± population SD of the absolute error, so that MAE² + SD² = RMSE². Interval of the MAE:
 normal, with the sample SD; of the RMSE: the roots of the same interval about the mean squared
@@ -59,7 +62,7 @@ SBR.</dd>
 <dd>Bias and bias ± 1.96 sample SD of predicted − measured; shaded: 95 % t intervals.</dd>
 <dt>Tests</dt>
 <dd>Between readings: Welch's t-test if Shapiro–Wilk finds neither group at odds with a normal
-distribution (p ≥ 0.05), else Mann–Whitney U. Between models: the absolute errors of each
+distribution (p ≥ 0.05), else Mann–Whitney U. Pair by pair: the absolute errors of each
 participant, by the paired t-test if Shapiro–Wilk finds their differences not at odds with a
 normal distribution, else Wilcoxon's signed ranks; and BCa intervals, by participant, of the
 differences of ρc, MAE and RMSE. MRI against SPECT: Pearson's chi-square without continuity
@@ -114,7 +117,8 @@ def _head(evaluation: Evaluation, provenance: Mapping[str, Any]) -> str:
     counted = f"{participants} participant{'s' if participants != 1 else ''}"
     lines.append(
         f"<p>Striatal dopamine-transporter binding ratio (SBR) of {counted} "
-        f"({len(evaluation.rows)} sides) {whose}, predicted by {models}, against SPECT.</p>"
+        f"({len(evaluation.rows)} sides) {whose}, predicted by {models}, against SPECT. By "
+        f"participant means the mean of the participant's sides.</p>"
     )
     return "\n".join(lines)
 
@@ -171,8 +175,8 @@ def _ceiling_text(result: UnitResult) -> str:
             else "the RMSE is no better than the binary reading's"
         )
         said.append(
-            f"<p><em>{shown(name)}</em>: ρc is {number(one.rho_c, 1)} % of the oracle's, the best "
-            f"that an image could tell; {way}.</p>"
+            f"<p><em>{shown(name)}</em>: ρc is {number(one.rho_c, 1)} % of the oracle's, "
+            f"whose RMSE no image can better; {way}.</p>"
         )
     return "".join(said)
 
@@ -282,10 +286,10 @@ def _table_2(unit: str, by_reading: Mapping[str, ByReading]) -> str:
 
 
 def _comparisons(evaluation: Evaluation) -> str:
-    if len(evaluation.models) < 2:
+    if not evaluation.results["participant"].comparisons:
         return ""
     lines = [
-        "<h2>Models compared, pair by pair</h2>",
+        "<h2>Compared pair by pair</h2>",
         "<p>First less second, with BCa intervals by participant. A negative difference of MAE or "
         "RMSE and a positive one of ρc speak for the first.</p>",
     ]
@@ -334,7 +338,10 @@ def _rho_c_intervals(evaluation: Evaluation) -> str:
         for name, found in result.performance.items()
         if name in evaluation.models
     ]
-    caption = "ρc = r · C_b: precision times accuracy. 95 % intervals; – where a method has none."
+    caption = (
+        "ρc = r · C<sub>b</sub>: precision times accuracy. 95 % intervals; – where a method has "
+        "none."
+    )
     return "<h2>The three intervals of ρc</h2>" + table(caption, heading, rows)
 
 

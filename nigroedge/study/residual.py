@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nigroedge.study.concordance import Floats, concordance
 from nigroedge.study.interval import Estimate, Interval, Z, interval
+from nigroedge.study.rho_c import Floats, concordance
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from nigroedge.study.concordance import Floats
+from nigroedge.study.rho_c import Floats
 from nigroedge.study.table import Row
 
 UnitName = Literal["participant", "left", "right", "side"]

@@ -7,14 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nigroedge.study.concordance import (
+from nigroedge.study.residual import scores
+from nigroedge.study.rho_c import (
     concordance,
     concordance_of_moments,
     fisher_interval,
     lin_interval,
     lin_variance,
 )
-from nigroedge.study.residual import scores
 
 PAIRS = st.lists(
     st.tuples(st.floats(-10, 10, width=32), st.floats(-10, 10, width=32)), min_size=2, max_size=30
