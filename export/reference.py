@@ -13,7 +13,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +41,17 @@ class Plan:
     Parameters
     ----------
     fast, physical : int
-        Participants scanned by the fast path, to pre-train on; and physically, to go on with and
-        to evaluate on. The first ones of both are the same people, dealt out the same.
+        Participants scanned by the fast path, to learn from; and physically, to evaluate on. The
+        first ones of both are the same people, dealt out the same.
     study : int
         The first of the physical ones that make the study's cohort.
     curve : tuple of int
-        Participants of the fast path to learn from, one run of slim each; all of them, the model
-        before it goes on with physical scans, are the last point.
-    epochs, resnet_epochs : (int, int)
-        On the fast path, then on the physical scans: of slim, and of resnet, which costs 1.7 times
-        as much.
+        Participants of the fast path to learn from, one run of slim each; the model to bundle,
+        which learns from all, is the last point.
+    epochs, resnet_epochs : int
+        Of slim, and of resnet, which costs 1.7 times as much.
     curve_steps : int
-        At least so many for every point of the curve, and at least the epochs that slim has on the
-        fast path.
+        At least so many for every point of the curve, and at least as many epochs as slim.
     batch : int
         Patches a step.
     calibration : int
@@ -64,34 +62,25 @@ class Plan:
     physical: int
     study: int
     curve: tuple[int, ...]
-    epochs: tuple[int, int]
-    resnet_epochs: tuple[int, int]
+    epochs: int
+    resnet_epochs: int
     curve_steps: int
     batch: int
     calibration: int
 
 
 RECIPE = (
-    *("--schedule", "one-cycle", "--weight-decay", "0.01", "--average", "0.99"),
-    *("--precision", "bf16"),
+    *("--schedule", "one-cycle", "--learning-rate", "1e-3", "--weight-decay", "0.01"),
+    *("--average", "0.99", "--precision", "bf16"),
     *("--jitter", "1", "--rotation", "0", "--contrast", "0.05", "--blur", "0.1", "--noise", "0.02"),
 )
-#: Once the network has a first idea it learns noise by heart, if nothing hinders it.
-TUNING = (
-    *("--schedule", "one-cycle", "--weight-decay", "0.1", "--average", "0.998"),
-    *("--precision", "bf16"),
-    *("--jitter", "2", "--rotation", "4", "--contrast", "0.1", "--blur", "0.2", "--noise", "0.03"),
-)
-#: Peaks of the cycle: from random weights, and from those of the fast path.
-RATE, TUNING_RATE = "1e-3", "5e-4"
-
 REFERENCE = Plan(
     fast=2505,
     physical=1000,
     study=367,
     curve=(50, 100, 200, 293, 1000),
-    epochs=(5, 4),
-    resnet_epochs=(2, 1),
+    epochs=5,
+    resnet_epochs=2,
     curve_steps=300,
     batch=8,
     calibration=128,
@@ -102,8 +91,8 @@ MINIATURE = Plan(
     physical=8,
     study=6,
     curve=(3, 5),
-    epochs=(2, 1),
-    resnet_epochs=(1, 1),
+    epochs=2,
+    resnet_epochs=1,
     curve_steps=4,
     batch=2,
     calibration=4,
@@ -156,34 +145,31 @@ def reference(plan: Plan, folder: Path, *, threads: int, export: Run, nigroedge:
 
 def _steps(plan: Plan, folder: Path, threads: int, export: Run, nigroedge: Run) -> list[Step]:
     fast, physical = folder / "fast" / "table.tsv", folder / "physical" / "table.tsv"
-    study, both = physical.with_name("study.tsv"), physical.with_name("both.tsv")
+    study = physical.with_name("study.tsv")
     steps = [
         Step("fast cohort", fast, export, [*_cohort(plan.fast, fast, threads), "--fast"]),
         Step("physical cohort", physical, export, _cohort(plan.physical, physical, threads)),
         Step("study cohort", study, lambda _: _cut_table(physical, study, plan.study), []),
-        Step("both cohorts", both, lambda _: _join_tables(physical, fast, both), []),
     ]
     models = {}
-    for name, preset, (first_epochs, more_epochs) in (
+    for name, preset, epochs in (
         (MODEL, "slim", plan.epochs),
         ("resnet", "resnet", plan.resnet_epochs),
     ):
-        first, models[name] = (_model(folder, run) for run in (f"{name}-fast", name))
-        train = _train(plan, fast, first, threads, preset, first_epochs, RATE)
-        tune = _train(plan, both, models[name], threads, preset, more_epochs, TUNING_RATE, TUNING)
-        steps.append(Step(f"{name} on the fast path", first, export, train))
-        steps.append(Step(name, models[name], export, [*tune, "--start", str(first)]))
+        models[name] = _model(folder, name)
+        line = _train(plan, fast, models[name], threads, preset, epochs)
+        steps.append(Step(name, models[name], export, line))
     curve = {n: _model(folder, f"n{n:04}") for n in plan.curve}
     for n, point in curve.items():
         # Two sides of the nine in ten who train.
-        epochs = max(plan.epochs[0], math.ceil(plan.curve_steps * plan.batch / (2 * 0.9 * n)))
-        train = _train(plan, fast, point, threads, "slim", epochs, RATE)
+        epochs = max(plan.epochs, math.ceil(plan.curve_steps * plan.batch / (2 * 0.9 * n)))
+        train = _train(plan, fast, point, threads, "slim", epochs)
         few = ["--train-participants", str(n)]
         steps.append(Step(f"slim, {n} participants", point, export, [*train, *few]))
     for name, cohort, compared in (
         (STUDY, study, models.values()),
         (LARGE, physical, models.values()),
-        (CURVE, fast, [*curve.values(), _model(folder, f"{MODEL}-fast")]),
+        (CURVE, fast, [*curve.values(), models[MODEL]]),
     ):
         output = folder / name / "results.json"
         line = _evaluate(cohort, list(compared), output)
@@ -210,14 +196,12 @@ def _train(
     threads: int,
     preset: str,
     epochs: int,
-    rate: str,
-    recipe: tuple[str, ...] = RECIPE,
 ) -> list[str]:
     """Give the command that trains a run; it goes on with one that was cut off."""
     resume = ["--resume"] if (model.parent / "config.json").exists() else []
     return [
         *("train", "--cohort", str(table), "--preset", preset, "--epochs", str(epochs)),
-        *("--batch", str(plan.batch), "--learning-rate", rate, *recipe),
+        *("--batch", str(plan.batch), *RECIPE),
         *("--threads", str(threads), "--cache", str(model.parent.parent / "cache")),
         *(*resume, "-o", str(model.parent)),
     ]
@@ -234,18 +218,6 @@ def _cut_table(table: Path, output: Path, participants: int) -> int:
     rows = read_table(table)
     first = set(list(dict.fromkeys(row.participant_id for row in rows))[:participants])
     write_table(output, [row for row in rows if row.participant_id in first])
-    return 0
-
-
-def _join_tables(physical: Path, fast: Path, output: Path) -> int:
-    """Write the rows of both cohorts as one table; those of the fast path get names of their own.
-
-    The same person may be in both, dealt out alike.
-    """
-    renamed = [
-        replace(row, participant_id=f"fast-{row.participant_id}") for row in read_table(fast)
-    ]
-    write_table(output, [*read_table(physical), *renamed])
     return 0
 
 
@@ -269,7 +241,7 @@ def _summarise(plan: Plan, folder: Path) -> Path:
         for name in (STUDY, LARGE, CURVE)
     }
     sizes = {f"n{n:04}": n for n in plan.curve}
-    sizes[f"{MODEL}-fast"] = sum(split != "test" for split in deal(plan.fast, 0))
+    sizes[MODEL] = sum(split != "test" for split in deal(plan.fast, 0))
     curve = {
         unit: _curve(evaluated[CURVE]["results"][unit], sizes) for unit in ("participant", "side")
     }

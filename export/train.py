@@ -2,9 +2,10 @@
 """Train a regressor on a cohort table and write it as a model file.
 
 Mean squared error, participants split once so that nobody is on two sides of it. A run that was cut
-off and resumed gives the same weights, bit for bit, as one that was not (`export.learner`). The
-epoch of least validation error is the one written; the test rows are looked at once, after that,
-for the card.
+off and resumed gives the same weights, bit for bit, as one that was not (`export.learner`). Written
+is the epoch of least validation error; of a cycle of the learning rate its last one, where the rate
+has come down: a few hundred validation rows tell the epochs of a cycle apart by their noise. The
+test rows are looked at once, after that, for the card.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def train(
 
 
 def write_best(run: Path, table: Path, output: Path, *, cache: Path) -> Path:
-    """Write the best epoch of a run so far as a model file.
+    """Write the best epoch of a run so far (of a cycle, the last) as a model file.
 
     Raises
     ------
@@ -290,7 +291,7 @@ class _Training:
         weights = self._learner.weights()
         validation = self._scores(weights, self._validation, self._split.validation)
         best_before = min((e["validation_rmse"] for e in self._history), default=math.inf)
-        if validation["rmse"] < best_before:
+        if validation["rmse"] < best_before or self._config.recipe.schedule == "one-cycle":
             self._best = weights
         entry = {
             "epoch": len(self._history) + 1,
@@ -360,10 +361,11 @@ class _Training:
 def _training_data(config: TrainConfig, rows: list[Row], split: Split) -> str:
     recipe = config.recipe
     start = "" if config.start is None else f", from the weights of {config.start.name}"
+    chosen = "watched" if recipe.schedule == "one-cycle" else "chosen"
     return (
         f"{_n_participants(rows, split.train)} {_kind(rows)}participants{start} (batch "
         f"{recipe.batch}, AdamW {recipe.learning_rate:g} {recipe.schedule}, seed {config.seed}); "
-        f"the epoch was chosen on {_n_participants(rows, split.validation)} others"
+        f"the epochs were {chosen} on {_n_participants(rows, split.validation)} others"
     )
 
 

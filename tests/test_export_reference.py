@@ -17,7 +17,7 @@ from nigroedge.model import load_model
 def folder(tmp_path_factory):
     """A chain that was cut off after its first model, and run again."""
     folder = tmp_path_factory.mktemp("chain")
-    with pytest.raises(NigroedgeError, match="resnet on the fast path: exit code 1"):
+    with pytest.raises(NigroedgeError, match="resnet: exit code 1"):
         run(folder, export=lambda line: 1 if "resnet" in line else export(line))
     run(folder, export=export)
     return folder

@@ -63,7 +63,7 @@ def test_a_run_leaves_a_model_with_an_honest_card(trained):
 
     assert ("run", "both", "right") == (card.name, model.spec.side, model.spec.mirror)
     assert card.training_data.startswith("4 simulated participants (batch 4, AdamW 0.001 one-cycle")
-    assert card.training_data.endswith("the epoch was chosen on 1 others")
+    assert card.training_data.endswith("the epochs were watched on 1 others")
     assert "say nothing about patients" in card.limits
     assert {"network", "constant", "reading", "oracle", "data", "epochs"} == set(card.metrics)
     assert "1 simulated participants held out" == card.metrics["data"]
