@@ -35,7 +35,7 @@ def test_the_chain_leaves_scores_with_every_baseline_beside_them(folder):
         assert n == people["n"]
         assert {"reference", "resnet", "constant", "reading", "oracle"} >= set(people["scores"])
         assert {"reference", "resnet", "constant", "oracle"} <= set(people["scores"])
-        assert ["reference - resnet"] == list(people["comparisons"])
+        assert "reference - resnet" in people["comparisons"]
     points = results["learning_curve"]["participant"]["points"]
     assert [3, 5, 6] == [point["participants"] for point in points]
     assert "not comparable with any published score" in results["notice"][0]
