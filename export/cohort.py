@@ -28,7 +28,8 @@ from nigroedge.errors import InputError
 from nigroedge.io import save_volume
 from nigroedge.phantom import SIDES, Side, Subject, draw_subject, patch_grid, render
 from nigroedge.phantom.scan import stored
-from nigroedge.study.table import Row, Split, check_images, read_table, write_table
+from nigroedge.study.images import check_images
+from nigroedge.study.table import Row, Split, read_table, write_table
 from nigroedge.volume import Volume
 
 ScanPath = Literal["physical", "fast"]

@@ -22,8 +22,9 @@ from nigroedge.io import load_volume
 from nigroedge.model import ModelSpec
 from nigroedge.phantom import SIDES, SLAB_SPACING_MM, Side, draw_subject, patch_grid, render
 from nigroedge.preprocess import prepare_patch
+from nigroedge.study.images import without_path
 from nigroedge.study.table import Row as TableRow
-from nigroedge.study.table import read_table, without_path
+from nigroedge.study.table import read_table
 
 Purpose = Literal["train", "calibrate", "check", "cohort"]
 

@@ -25,7 +25,8 @@ from nigroedge.grid import PatchGrid
 from nigroedge.io import load_volume
 from nigroedge.model import ModelSpec
 from nigroedge.preprocess import crop_patch, prepare_patch
-from nigroedge.study.table import Row, without_path
+from nigroedge.study.images import without_path
+from nigroedge.study.table import Row
 from nigroedge.volume import Volume
 
 Floats = npt.NDArray[np.float64]

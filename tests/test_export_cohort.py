@@ -27,7 +27,8 @@ from export.cohort import (
 from nigroedge.errors import InputError, TableError
 from nigroedge.io import load_volume
 from nigroedge.phantom import draw_subject
-from nigroedge.study.table import check_images, read_table, write_table
+from nigroedge.study.images import check_images
+from nigroedge.study.table import read_table, write_table
 from tests.conftest import ROOT
 
 FAST = CohortConfig("fast", seed=3)

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nigroedge.errors import InputError, TableError
-from nigroedge.study.table import MAX_BYTES, Row, check_images, read_table, write_table
+from nigroedge.study.images import check_images
+from nigroedge.study.table import MAX_BYTES, Row, read_table, write_table
 from tests.nifti_files import nifti_bytes
 
 TABLE = """\

@@ -13,13 +13,13 @@ from __future__ import annotations
 import csv
 import json
 import math
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from nigroedge.errors import FormatError, InputError
+from nigroedge.io.bounded import read_bounded
 
 #: A list of two points takes 3 kB; no landmark file of a patient comes near this.
 MAX_BYTES = 1 << 20
@@ -92,14 +92,7 @@ def _parser(path: Path) -> Callable[[str], Iterator[_Labelled]]:
 
 
 def _read_text(path: Path) -> str:
-    if "\0" in str(path):
-        raise InputError("expected a file name without NUL")
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise InputError("expected a regular file")
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise InputError(f"expected a landmark file of at most {MAX_BYTES} bytes, got more")
+    content = read_bounded(path, what="a landmark file", max_bytes=MAX_BYTES)
     try:
         text = content.decode("utf-8-sig")  # spreadsheets put a byte-order mark before the text
     except UnicodeDecodeError as error:

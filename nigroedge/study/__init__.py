@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nigroedge.study.evaluation import Evaluation, evaluate
+    from nigroedge.study.images import check_images
     from nigroedge.study.residual import residuals, scores
     from nigroedge.study.rho_c import concordance, fisher_interval, lin_interval
-    from nigroedge.study.table import Row, check_images, read_table, write_table
+    from nigroedge.study.table import Row, read_table, write_table
 
 __all__ = [
     "Evaluation",
@@ -30,7 +31,7 @@ __all__ = [
 _HOME = {
     "Evaluation": "evaluation",
     "Row": "table",
-    "check_images": "table",
+    "check_images": "images",
     "concordance": "rho_c",
     "evaluate": "evaluation",
     "fisher_interval": "rho_c",

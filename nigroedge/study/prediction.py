@@ -16,8 +16,9 @@ import numpy as np
 
 from nigroedge.errors import InputError, TableError
 from nigroedge.study import baseline
+from nigroedge.study.images import without_path
 from nigroedge.study.rho_c import Floats
-from nigroedge.study.table import Row, without_path
+from nigroedge.study.table import Row
 
 if TYPE_CHECKING:
     from nigroedge.model import Model

@@ -13,16 +13,15 @@ import csv
 import io
 import math
 import re
-import stat
 import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Literal, cast
 
 from nigroedge.errors import InputError, TableError
+from nigroedge.io.bounded import read_bounded
 
 Side = Literal["left", "right"]
 Reading = Literal["intact", "lost"]
@@ -171,48 +170,11 @@ def write_table(path: str | PathLike[str], rows: Sequence[Row]) -> None:
     partial.replace(path)
 
 
-def check_images(
-    rows: Sequence[Row], *, progress: Callable[[int, int], None] = lambda done, total: None
-) -> None:
-    """Make sure that every row's image opens and holds the patch around the row's centroid.
-
-    The patch is that of the published method (`nigroedge.crop_patch`). Each image is opened once.
-
-    Parameters
-    ----------
-    rows : sequence of Row
-        With image and centre_mm.
-    progress : callable
-        Called with the number of images done and of all.
-
-    Raises
-    ------
-    TableError
-        Every problem, by line; without the images' paths, which may hold identifiers.
-    """
-    by_image: dict[Path | None, list[Row]] = defaultdict(list)
-    for row in rows:
-        by_image[row.image].append(row)
-    problems: list[tuple[int, str]] = []
-    for done, (image, of_image) in enumerate(by_image.items(), 1):
-        problems += _image_problems(image, of_image)
-        progress(done, len(by_image))
-    if problems:
-        raise TableError("images of the table", _listed(problems))
-
-
 # ------------------------------------------------------------------------------------------ reading
 
 
 def _read_text(path: Path) -> str:
-    if "\0" in str(path):
-        raise InputError("expected a file name without NUL")
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise InputError("expected a regular file")
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise InputError(f"expected a table of at most {MAX_BYTES} bytes, got more")
+    content = read_bounded(path, what="a table", max_bytes=MAX_BYTES)
     try:
         text = content.decode("utf-8-sig")  # spreadsheets put a byte-order mark before the text
     except UnicodeDecodeError as error:
@@ -230,7 +192,7 @@ def _parse(text: str, heading: str, folder: Path, need: Collection[str]) -> list
     header = _split_line(lines[0], delimiter)
     problems = [(1, problem) for problem in _header_problems(header, delimiter, need)]
     if header is None or problems:
-        raise TableError(heading, _listed(problems))
+        raise TableError(heading, listed(problems))
     readings = []
     for number, line in enumerate(lines[1:], 2):
         cells = _split_line(line, delimiter)
@@ -248,7 +210,7 @@ def _parse(text: str, heading: str, folder: Path, need: Collection[str]) -> list
     if not rows and not problems:
         problems.append((2, "expected at least one row, got none"))
     if problems:
-        raise TableError(heading, _listed(problems))
+        raise TableError(heading, listed(problems))
     return rows
 
 
@@ -442,43 +404,9 @@ def _crossed(rows: Iterable[Row]) -> Iterator[tuple[int, str]]:
             )
 
 
-def _listed(problems: Iterable[tuple[int, str]]) -> list[str]:
+def listed(problems: Iterable[tuple[int, str]]) -> list[str]:
+    """Give (line, problem) pairs as texts, in the order of the lines."""
     return [f"line {line}: {problem}" for line, problem in sorted(problems, key=lambda p: p[0])]
-
-
-# ------------------------------------------------------------------------------------------- images
-
-
-def _image_problems(image: Path | None, rows: Sequence[Row]) -> Iterator[tuple[int, str]]:
-    from nigroedge.grid import PatchGrid
-    from nigroedge.io import load_volume
-    from nigroedge.preprocess import PATCH_AXES, PATCH_SHAPE, PATCH_SPACING_MM, prepare_patch
-
-    if image is None:
-        yield from ((row.line, "expected image, got nothing") for row in rows)
-        return
-    try:
-        volume = load_volume(image)
-    except InputError as error:
-        for row in rows:
-            yield row.line, f"image: {without_path(error, image)}"
-        return
-    grid = PatchGrid(PATCH_SHAPE, PATCH_SPACING_MM, PATCH_AXES)
-    for row in rows:
-        if row.centre_mm is None:
-            yield row.line, "expected x, y and z, got nothing"
-            continue
-        try:
-            prepare_patch(volume, row.centre_mm, grid, "zscore")
-        except InputError as error:
-            yield row.line, f"image: {without_path(error, image)}"
-
-
-def without_path(error: Exception, image: Path) -> str:
-    """Give an error's text without the image's path and name, which may hold identifiers."""
-    text = str(error).removeprefix(f"{str(image)!r}: ").replace(str(image), "IMAGE")
-    stem = image.name.partition(".")[0]
-    return re.sub(rf"{re.escape(stem)}(\.\w+)+", "IMAGE", text) if stem else text
 
 
 # ------------------------------------------------------------------------------------------ writing

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read a small file whole, after making sure that it is one: a regular file of bounded size."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from nigroedge.errors import InputError
+
+
+def read_bounded(path: Path, *, what: str, max_bytes: int) -> bytes:
+    """Give the bytes of a file.
+
+    Parameters
+    ----------
+    what : str
+        The kind of file, for messages, such as "a table".
+    max_bytes : int
+        No more is read.
+
+    Raises
+    ------
+    InputError
+        If the name holds a NUL, the path is no regular file, or it holds more.
+    OSError
+        If it cannot be read.
+    """
+    if "\0" in str(path):
+        raise InputError("expected a file name without NUL")
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise InputError("expected a regular file")
+    with path.open("rb") as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise InputError(f"expected {what} of at most {max_bytes} bytes, got more")
+    return content
