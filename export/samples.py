@@ -26,13 +26,12 @@ from nigroedge.study.images import without_path
 from nigroedge.study.table import Row as TableRow
 from nigroedge.study.table import read_table
 
-Purpose = Literal["train", "calibrate", "check", "cohort"]
+Purpose = Literal["calibrate", "check", "cohort"]
 
 #: First subject of each purpose; those from 3 << 30 on are verify's and the demonstration's. No
 #: subject serves two purposes: a model is never checked on a person that it has learned from or
 #: been calibrated with.
 _FIRST_SUBJECT: dict[Purpose, int] = {
-    "train": 0,
     "calibrate": 1 << 30,
     "check": 2 << 30,
     "cohort": 5 << 30,

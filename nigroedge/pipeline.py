@@ -66,7 +66,7 @@ def predict(
     """
     centres = _centres(left, right)
     used = {side: _model_for(side, models) for side in centres}
-    with _hashing(volume, used.values()):
+    with _hashing(volume.source, used.values()):
         start = perf_counter()
         patches = {side: _patch(volume, side, centres[side], used[side]) for side in centres}
         cropped = perf_counter()
@@ -101,12 +101,12 @@ def models_by_side(models: Sequence[Model]) -> Model | dict[str, Model]:
 
 
 @contextmanager
-def _hashing(volume: Volume, models: Iterable[Model]) -> Iterator[None]:
-    """Hash the files beside the block: done once for each, it takes longer than a prediction."""
-    files: list[Model | Source] = [
-        *_distinct(models),
-        *([volume.source] if volume.source is not None else []),
-    ]
+def _hashing(source: Source | None, models: Iterable[Model]) -> Iterator[None]:
+    """Hash the files beside the block, once: it takes longer than a prediction."""
+    if source is None or source.is_hashed:
+        yield
+        return
+    files: list[Model | Source] = [source, *_distinct(models)]
 
     def work() -> None:
         with suppress(OSError):  # whoever asks for the hash is told

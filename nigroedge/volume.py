@@ -41,6 +41,11 @@ class Source:
     parts: tuple[Path, ...] = ()
     read_ms: float | None = None
 
+    @property
+    def is_hashed(self) -> bool:
+        """Whether sha256 was asked for before, and costs nothing now."""
+        return "sha256" in vars(self)
+
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the file, in hexadecimal; of the parts, one after the other, if there are any.

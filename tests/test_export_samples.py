@@ -28,7 +28,7 @@ from tests.onnx_files import CARD
 SPEC = ModelSpec(PatchGrid((10, 12, 8), (0.5, 0.5, 1.0), "ALI"), "mean", "both", "right", 0.0, CARD)
 
 KEYS = st.tuples(
-    st.sampled_from(["train", "calibrate", "check", "cohort"]),
+    st.sampled_from(["calibrate", "check", "cohort"]),
     st.integers(0, SEEDS_PER_PURPOSE - 1),
     st.integers(0, SUBJECTS_PER_SEED - 1),
 )
@@ -46,7 +46,7 @@ def test_subjects_leave_room_for_those_of_verify_and_demo(key):
 
 def test_a_seed_without_room_is_refused():
     with pytest.raises(ValueError, match="expected a seed in 0…16383 and a subject in 0…65535"):
-        subject_seed("train", SEEDS_PER_PURPOSE, 0)
+        subject_seed("calibrate", SEEDS_PER_PURPOSE, 0)
 
 
 def test_simulated_patches_are_normalised_and_labelled():

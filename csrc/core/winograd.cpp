@@ -13,7 +13,6 @@ namespace nigro {
 namespace {
 
 using kernels::Kernels;
-using kernels::kTileKinds;
 using kernels::kTileShapes;
 using kernels::OutputColumn;
 using kernels::Tile;
