@@ -81,7 +81,7 @@ REFERENCE = Plan(
     curve=(50, 100, 200, 293, 1000),
     epochs=5,
     resnet_epochs=2,
-    curve_steps=300,
+    curve_steps=1200,
     batch=8,
     calibration=128,
 )
