@@ -339,22 +339,37 @@ def _add_cohort(commands: Commands) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--participants", type=_positive, help="to simulate (default 367)")
     source.add_argument("--table", type=Path, help="of a group's own participants, CSV or TSV")
+    add(
+        "--split",
+        action="append",
+        choices=("train", "validation", "test"),
+        help="simulate images of this split alone; again for another (default: all)",
+    )
     add("--fast", action="store_true", help="ideal SMWI, blurred, with noise; not field and echoes")
     add("--seed", type=_natural, default=0, help="of participants and of the deal (default 0)")
     add("--workers", type=_positive, default=resolve_threads(None), help="default: all CPUs")
     add("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the cohort")
-    parser.set_defaults(run=_cohort)
+    parser.set_defaults(run=_cohort, usage_error=parser.error)
 
 
 def _cohort(args: argparse.Namespace) -> int:
-    from export.cohort import STUDY_PARTICIPANTS, CohortConfig, check_cohort, simulate_cohort
+    from export.cohort import (
+        SPLITS,
+        STUDY_PARTICIPANTS,
+        CohortConfig,
+        check_cohort,
+        simulate_cohort,
+    )
 
+    if args.table and (args.fast or args.split):
+        args.usage_error("--fast and --split are for simulated participants, not for --table")
     if args.table:
         print(check_cohort(args.table, args.output, seed=args.seed))
         return DONE
     config = CohortConfig("fast" if args.fast else "physical", args.seed)
     participants = args.participants or STUDY_PARTICIPANTS
-    print(simulate_cohort(config, participants, args.output, workers=args.workers))
+    scanned = args.split or SPLITS
+    print(simulate_cohort(config, participants, args.output, workers=args.workers, scanned=scanned))
     return DONE
 
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from nigroedge.volume import Volume
 
 ScanPath = Literal["physical", "fast"]
 
+SPLITS: tuple[Split, ...] = get_args(Split)
 #: The cohort of Bae 2023: 74 of 367 participants test; a tenth of the others validates.
 STUDY_PARTICIPANTS, STUDY_TEST, STUDY_VALIDATION = 367, 74, 29
 #: Voxels of an image along the slab's axes: a patch of 50 × 50 × 20, and room to move and turn it.
@@ -59,7 +60,14 @@ class CohortConfig:
     reader_jitter_mm: float = 0.5
 
 
-def simulate_cohort(config: CohortConfig, participants: int, folder: Path, *, workers: int) -> Path:
+def simulate_cohort(
+    config: CohortConfig,
+    participants: int,
+    folder: Path,
+    *,
+    workers: int,
+    scanned: Collection[Split] = SPLITS,
+) -> Path:
     """Simulate what is not yet there; write the table when all is.
 
     Parameters
@@ -70,6 +78,8 @@ def simulate_cohort(config: CohortConfig, participants: int, folder: Path, *, wo
         Made if absent; one that a run left behind, cut off or not, is continued.
     workers : int
         Processes; the bits do not depend on it.
+    scanned : collection of {'train', 'validation', 'test'}
+        Participants of other splits are in the table, with their labels and without images.
 
     Returns
     -------
@@ -90,15 +100,20 @@ def simulate_cohort(config: CohortConfig, participants: int, folder: Path, *, wo
     images = folder / IMAGES
     _claim(folder, config)
     images.mkdir(exist_ok=True)
-    missing = [n for n in range(participants) if not all(p.exists() for p in _files(images, n))]
-    done = participants - len(missing)
+    wanted = [n for n in range(participants) if splits[n] in scanned]
+    missing = [n for n in wanted if not all(p.exists() for p in _files(images, n))]
+    done = len(wanted) - len(missing)
     # spawn: numerical libraries may have started threads, and a forked child waits for them.
     with get_context("spawn").Pool(max(1, min(workers, len(missing)))) as pool:
         written = pool.imap_unordered(partial(_write_images, config, images), missing)
-        with bar(f"{config.scan} scans", total=participants, done=done) as shown:
+        with bar(f"{config.scan} scans", total=len(wanted), done=done) as shown:
             for _ in written:
                 shown.update()
-    rows = [row for n in range(participants) for row in _rows(config, n, splits[n], images)]
+    rows = [
+        row
+        for n, split in enumerate(splits)
+        for row in _rows(config, n, split, images if split in scanned else None)
+    ]
     write_table(folder / TABLE_NAME, rows)
     return folder / TABLE_NAME
 
@@ -250,8 +265,9 @@ def _scan(config: CohortConfig, subject: Subject) -> dict[Side, Volume]:
     return scan_windows(subject, IMAGE_SHAPE)
 
 
-def _rows(config: CohortConfig, number: int, split: Split, images: Path) -> list[Row]:
+def _rows(config: CohortConfig, number: int, split: Split, images: Path | None) -> list[Row]:
     subject = _subject(config, number)
+    files = [None] * len(SIDES) if images is None else _files(images.absolute(), number)
     return [
         Row(
             participant_id=_name(number),
@@ -264,5 +280,5 @@ def _rows(config: CohortConfig, number: int, split: Split, images: Path) -> list
             split=split,
             expected_sbr=subject.side(side).expected_sbr,
         )
-        for side, path in zip(SIDES, _files(images.absolute(), number), strict=True)
+        for side, path in zip(SIDES, files, strict=True)
     ]

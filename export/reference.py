@@ -17,21 +17,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from export.cohort import deal
+from export.cohort import STUDY_PARTICIPANTS, deal
 from export.progress import say
 from export.spec import git_revision
 from nigroedge.artefact import read_artefact
 from nigroedge.errors import NigroedgeError
 from nigroedge.model import read_spec
+from nigroedge.study.baseline import NAMES as BASELINES
 from nigroedge.study.table import read_table, write_table
 
 #: Runs a command line (without the program's name) and gives its exit code.
 Run = Callable[[list[str]], int]
 
-#: The first participants of the cohort are the study's (`export.cohort.deal`).
-STUDY, LARGE, CURVE = "study", "large", "curve"
-#: Run and file name of the model to bundle: preset slim.
-MODEL = "reference"
+#: Evaluations: the first participants of the cohort, who are the study's (`export.cohort.deal`);
+#: all of them; and slim beside resnet, both with as many participants and epochs.
+STUDY, LARGE, CONTEST = "study", "large", "contest"
+#: Runs, and names of their files: the model to bundle, preset slim; and the other preset.
+MODEL, RESNET = "reference", "resnet"
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,18 @@ class Plan:
     Parameters
     ----------
     fast, physical : int
-        Participants scanned by the fast path, to learn from; and physically, to evaluate on. The
-        first ones of both are the same people, dealt out the same.
+        Participants scanned by the fast path, to learn from; and a cohort to evaluate on, whose
+        test participants are scanned physically. The first ones of both are the same people; whole
+        blocks of `deal` are dealt out the same, so that nobody who is tested was learned from.
     study : int
         The first of the physical ones that make the study's cohort.
     curve : tuple of int
         Participants of the fast path to learn from, one run of slim each; the model to bundle,
-        which learns from all, is the last point.
-    epochs, resnet_epochs : int
-        Of slim, and of resnet, which costs 1.7 times as much.
+        which learns from all, is the last point. resnet learns from as many as the last of these.
+    epochs : int
+        Of every run, but for
     curve_steps : int
-        At least so many for every point of the curve, and at least as many epochs as slim.
+        the least steps of a run: few participants have more epochs.
     batch : int
         Patches a step.
     calibration : int
@@ -63,7 +66,6 @@ class Plan:
     study: int
     curve: tuple[int, ...]
     epochs: int
-    resnet_epochs: int
     curve_steps: int
     batch: int
     calibration: int
@@ -75,12 +77,11 @@ RECIPE = (
     *("--jitter", "1", "--rotation", "0", "--contrast", "0.05", "--blur", "0.1", "--noise", "0.02"),
 )
 REFERENCE = Plan(
-    fast=2505,
-    physical=1000,
-    study=367,
-    curve=(50, 100, 200, 293, 1000),
-    epochs=5,
-    resnet_epochs=2,
+    fast=12525,
+    physical=13 * STUDY_PARTICIPANTS,
+    study=STUDY_PARTICIPANTS,
+    curve=(50, 100, 200, 293, 1000, 2000),
+    epochs=6,
     curve_steps=1200,
     batch=8,
     calibration=128,
@@ -92,7 +93,6 @@ MINIATURE = Plan(
     study=6,
     curve=(3, 5),
     epochs=2,
-    resnet_epochs=1,
     curve_steps=4,
     batch=2,
     calibration=4,
@@ -146,38 +146,42 @@ def reference(plan: Plan, folder: Path, *, threads: int, export: Run, nigroedge:
 def _steps(plan: Plan, folder: Path, threads: int, export: Run, nigroedge: Run) -> list[Step]:
     fast, physical = folder / "fast" / "table.tsv", folder / "physical" / "table.tsv"
     study = physical.with_name("study.tsv")
+    models = {name: _model(folder, name) for name in (MODEL, *map(_point, plan.curve), RESNET)}
     steps = [
         Step("fast cohort", fast, export, [*_cohort(plan.fast, fast, threads), "--fast"]),
-        Step("physical cohort", physical, export, _cohort(plan.physical, physical, threads)),
+        Step(
+            "physical cohort",
+            physical,
+            export,
+            [*_cohort(plan.physical, physical, threads), "--split", "test"],
+        ),
         Step("study cohort", study, lambda _: _cut_table(physical, study, plan.study), []),
     ]
-    models = {}
-    for name, preset, epochs in (
-        (MODEL, "slim", plan.epochs),
-        ("resnet", "resnet", plan.resnet_epochs),
+    for name, preset, participants in (
+        (MODEL, "slim", None),
+        (RESNET, "resnet", plan.curve[-1]),
+        *((_point(n), "slim", n) for n in plan.curve),
     ):
-        models[name] = _model(folder, name)
-        line = _train(plan, fast, models[name], threads, preset, epochs)
-        steps.append(Step(name, models[name], export, line))
-    curve = {n: _model(folder, f"n{n:04}") for n in plan.curve}
-    for n, point in curve.items():
-        # Two sides of the nine in ten who train.
-        epochs = max(plan.epochs, math.ceil(plan.curve_steps * plan.batch / (2 * 0.9 * n)))
-        train = _train(plan, fast, point, threads, "slim", epochs)
-        few = ["--train-participants", str(n)]
-        steps.append(Step(f"slim, {n} participants", point, export, [*train, *few]))
-    for name, cohort, compared in (
-        (STUDY, study, models.values()),
-        (LARGE, physical, models.values()),
-        (CURVE, fast, [*curve.values(), models[MODEL]]),
-    ):
-        output = folder / name / "results.json"
-        line = _evaluate(cohort, list(compared), output)
-        steps.append(Step(f"evaluate {name}", output, nigroedge, line))
-    quantised = models[MODEL].with_name(f"{MODEL}.int8.xml")
+        line = _train(plan, fast, models[name], threads, preset, participants)
+        steps.append(Step(f"train {name}", models[name], export, line))
+    quantised = models[MODEL].with_name(f"{MODEL}.int8.onnx")
     line = ["quantize", str(models[MODEL]), "--patches", str(plan.calibration)]
     steps.append(Step("quantise", quantised, export, line))
+    curve = [models[_point(n)] for n in plan.curve]
+    for name, cohort, compared in (
+        (STUDY, study, [models[MODEL], quantised]),
+        (LARGE, physical, [models[MODEL], quantised, *curve]),
+        (CONTEST, physical, [curve[-1], models[RESNET]]),
+    ):
+        output = folder / name / "results.json"
+        line = _evaluate(cohort, compared, output)
+        steps.append(Step(f"evaluate {name}", output, nigroedge, line))
     return steps
+
+
+def _point(participants: int) -> str:
+    """Name the run of a point of the learning curve."""
+    return f"n{participants:04}"
 
 
 def _model(folder: Path, run: str) -> Path:
@@ -195,13 +199,22 @@ def _train(
     model: Path,
     threads: int,
     preset: str,
-    epochs: int,
+    participants: int | None,
 ) -> list[str]:
-    """Give the command that trains a run; it goes on with one that was cut off."""
+    """Give the command that trains a run; it goes on with one that was cut off.
+
+    None learns from all participants.
+    """
+    epochs, few = plan.epochs, []
+    if participants is not None:
+        # Two sides of the nine in ten who train.
+        steps_per_epoch = 2 * 0.9 * participants / plan.batch
+        epochs = max(epochs, math.ceil(plan.curve_steps / steps_per_epoch))
+        few = ["--train-participants", str(participants)]
     resume = ["--resume"] if (model.parent / "config.json").exists() else []
     return [
         *("train", "--cohort", str(table), "--preset", preset, "--epochs", str(epochs)),
-        *("--batch", str(plan.batch), *RECIPE),
+        *("--batch", str(plan.batch), *RECIPE, *few),
         *("--threads", str(threads), "--cache", str(model.parent.parent / "cache")),
         *(*resume, "-o", str(model.parent)),
     ]
@@ -238,20 +251,24 @@ def _summarise(plan: Plan, folder: Path) -> Path:
     """Gather scores, learning curve and times in results.json, and draw the curve."""
     evaluated = {
         name: json.loads((folder / name / "results.json").read_text())
-        for name in (STUDY, LARGE, CURVE)
+        for name in (STUDY, LARGE, CONTEST)
     }
-    sizes = {f"n{n:04}": n for n in plan.curve}
+    sizes = {_point(n): n for n in plan.curve}
     sizes[MODEL] = sum(split != "test" for split in deal(plan.fast, 0))
     curve = {
-        unit: _curve(evaluated[CURVE]["results"][unit], sizes) for unit in ("participant", "side")
+        unit: _curve(evaluated[LARGE]["results"][unit], sizes) for unit in ("participant", "side")
     }
     results = {
         "notice": evaluated[LARGE]["notes"],
         "plan": asdict(plan),
         "git_revision": git_revision(),
-        "models": {m["name"]: m["files"] for m in evaluated[LARGE]["models"]},
+        "models": {
+            model["name"]: model["files"]
+            for evaluation in evaluated.values()
+            for model in evaluation["models"]
+        },
         "card": load_card(folder / MODEL / f"{MODEL}.onnx"),
-        **{name: _scores(evaluated[name]) for name in (STUDY, LARGE)},
+        **{name: _scores(evaluation) for name, evaluation in evaluated.items()},
         "learning_curve": curve,
         "seconds": json.loads((folder / "times.json").read_text()),
     }
@@ -288,8 +305,11 @@ def _score(performance: Mapping[str, Any]) -> dict[str, Any]:
 def _curve(result: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
     """Give the scores by number of participants learned from, and the baselines'."""
     scores = {name: _score(row) for name, row in result["performance"].items()}
-    by_size = sorted((n, scores.pop(name)) for name, n in sizes.items())
-    return {"points": [{"participants": n, **row} for n, row in by_size], "baselines": scores}
+    by_size = sorted((n, scores[name]) for name, n in sizes.items())
+    return {
+        "points": [{"participants": n, **row} for n, row in by_size],
+        "baselines": {name: row for name, row in scores.items() if name in BASELINES},
+    }
 
 
 def load_card(model: Path) -> dict[str, Any]:
@@ -331,5 +351,5 @@ def bundle(folder: Path, models: Path, study: Path) -> None:
         shutil.copyfile(folder / MODEL / f"{MODEL}.{ending}", models / f"{MODEL}.{ending}")
     for name in ("results.json", "learning-curve.svg"):
         shutil.copyfile(folder / name, study / name)
-    for name in (MODEL, "resnet"):
+    for name in (MODEL, RESNET):
         shutil.copyfile(folder / name / "log.svg", study / f"{name}-log.svg")

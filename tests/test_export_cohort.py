@@ -106,6 +106,21 @@ def test_images_are_windows_of_the_slab_with_room_to_move_the_centroid(cohort):
         np.testing.assert_allclose(np.array(IMAGE_SHAPE) / 2, index[:3], atol=0.51)
 
 
+def test_a_split_can_be_scanned_alone_and_the_others_keep_their_labels(cohort, tmp_path):
+    simulate_cohort(FAST, N, tmp_path, workers=1, scanned=["test"])
+    rows = read_table(tmp_path / "table.tsv", need=NEED[1:])
+    whole = read_table(cohort, need=NEED)
+
+    assert [row.split == "test" for row in whole] == [row.image is not None for row in rows]
+    assert [row.sbr for row in whole] == [row.sbr for row in rows]
+    made = {path.name: path.read_bytes() for path in (tmp_path / "images").iterdir()}
+    assert made.keys() == {row.image.name for row in whole if row.split == "test"}
+    assert all((cohort.parent / "images" / name).read_bytes() == b for name, b in made.items())
+    # All of it, afterwards, is the cohort that was scanned at once.
+    simulate_cohort(FAST, N, tmp_path, workers=1)
+    assert digests(cohort.parent) == digests(tmp_path)
+
+
 def test_two_processes_and_a_run_cut_off_give_the_same_bits(cohort, tmp_path):
     simulate_cohort(FAST, N, tmp_path, workers=2)
     expected = digests(cohort.parent)

@@ -17,7 +17,7 @@ from nigroedge.model import load_model
 def folder(tmp_path_factory):
     """A chain that was cut off after its first model, and run again."""
     folder = tmp_path_factory.mktemp("chain")
-    with pytest.raises(NigroedgeError, match="resnet: exit code 1"):
+    with pytest.raises(NigroedgeError, match="train resnet: exit code 1"):
         run(folder, export=lambda line: 1 if "resnet" in line else export(line))
     run(folder, export=export)
     return folder
@@ -30,23 +30,27 @@ def run(folder, export=export, nigroedge=nigroedge):
 def test_the_chain_leaves_scores_with_every_baseline_beside_them(folder):
     results = json.loads((folder / "results.json").read_text())
 
-    for cohort, n in (("study", 2), ("large", 2)):
+    for cohort, n, models in (
+        ("study", 2, ["reference", "reference.int8"]),
+        ("large", 2, ["reference", "reference.int8", "n0003", "n0005"]),
+        ("contest", 2, ["n0005", "resnet"]),
+    ):
         people = results[cohort]["participant"]
         assert n == people["n"]
-        assert {"reference", "resnet", "constant", "reading", "oracle"} >= set(people["scores"])
-        assert {"reference", "resnet", "constant", "oracle"} <= set(people["scores"])
-        assert "reference - resnet" in people["comparisons"]
-    points = results["learning_curve"]["participant"]["points"]
-    assert [3, 5, 6] == [point["participants"] for point in points]
+        assert {*models, "constant", "oracle"} == set(people["scores"]) - {"reading"}
+        assert f"{models[0]} - {models[1]}" in people["comparisons"]
+    curve = results["learning_curve"]["participant"]
+    assert [3, 5, 6] == [point["participants"] for point in curve["points"]]
+    assert {"constant", "oracle"} == set(curve["baselines"]) - {"reading"}
     assert "not comparable with any published score" in results["notice"][0]
-    assert {"fast cohort", "physical cohort", "reference", "resnet", "quantise"} <= set(
+    assert {"fast cohort", "physical cohort", "train reference", "train resnet", "quantise"} <= set(
         results["seconds"]
     )
     assert "<svg" in (folder / "learning-curve.svg").read_text()
 
 
 def test_the_report_is_written_for_every_evaluation(folder):
-    for name in ("study", "large", "curve"):
+    for name in ("study", "large", "contest"):
         assert "not comparable" in (folder / name / "report.html").read_text()
 
 
@@ -86,6 +90,16 @@ def test_the_bundle_is_the_model_with_its_siblings(folder, tmp_path):
 def test_the_reference_plan_is_that_of_the_study():
     learners = [split for split in deal(REFERENCE.fast, 0) if split != "test"]
 
-    assert 2000 == len(learners)
-    assert (50, 100, 200, 293, 1000) == REFERENCE.curve
+    assert 10000 == len(learners)
+    assert (50, 100, 200, 293, 1000, 2000) == REFERENCE.curve
+    assert 962 == deal(REFERENCE.physical, 0).count("test")
     assert 74 == deal(REFERENCE.study, 0).count("test")
+
+
+@pytest.mark.parametrize("plan", [REFERENCE, MINIATURE])
+def test_nobody_who_is_tested_was_learned_from(plan):
+    learned, tested = deal(plan.fast, 0), deal(plan.physical, 0)
+    study = deal(plan.study, 0) if plan is REFERENCE else []  # the miniature cuts inside a block
+
+    assert all(learned[n] == "test" for n, split in enumerate(tested) if split == "test")
+    assert tested[: len(study)] == study

@@ -203,6 +203,24 @@ def test_all_rows_are_evaluated_on_demand_and_said_to_be_trained_on(run, cohort,
     assert "leaving out" in results["baselines"]["constant"]
 
 
+def test_rows_that_are_not_evaluated_need_no_image(run, evaluated, cohort, models, tmp_path):
+    rows = read_table(cohort / "table.tsv")
+    bare = [row if row.split == "test" else replace(row, image=None) for row in rows]
+    write_table(cohort / "bare.tsv", bare)
+    arguments = (cohort / "bare.tsv", "--model", models / "a.onnx")
+    code, out, _ = run(*arguments, "--out", tmp_path / "test", "--json")
+    refused, _, err = run(*arguments, "--split", "all", "--out", tmp_path / "all")
+
+    assert (0, 1) == (code, refused)
+    found = json.loads(out)["results"]["side"]["performance"]
+    wanted = evaluated[0]["results"]["side"]["performance"]
+    for name in ("a", "constant", "reading", "oracle"):  # means of labels without an image
+        assert wanted[name]["residuals"] == found[name]["residuals"]
+    assert ["line 14", "line 15", "line 16", "line 17"] == [
+        line.strip().partition(":")[0] for line in err.splitlines()[1:]
+    ]
+
+
 # ----------------------------------------------------------------------------------------- refusals
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nigroedge.study.evaluation import Evaluation
     from nigroedge.study.prediction import Predictor
-    from nigroedge.study.table import Row
+    from nigroedge.study.table import Row, Split
 
 SUMMARY = "compare predicted with measured SBR on a cohort table"
 
@@ -21,9 +21,9 @@ Compare predicted with measured SBR on a cohort table: every statistic of Bae 20
 and by side, beside the constant, the binary reading and, for simulated cohorts, the oracle.
 
 TABLE is CSV or TSV with a row for each side of each participant: participant_id, side and sbr; for
---model also image, x, y and z; optional reading, spect, split, expected_sbr. Without --model the
-predictions are those of its columns predicted or predicted_NAME. A broken table is refused with one
-list of everything that is wrong.
+--model also x, y and z, and image on the rows to evaluate; optional reading, spect, split,
+expected_sbr. Without --model the predictions are those of its columns predicted or predicted_NAME.
+A broken table is refused with one list of everything that is wrong.
 
 Written are results.json, predictions.csv and report.html, one file that opens anywhere."""
 
@@ -126,7 +126,9 @@ def run(options: argparse.Namespace, progress: Progress) -> Outcome:
     scipy_stats()  # whatever is missing is said before the work
     require_matplotlib()
     need = {"sbr", *(() if options.model is None else ("image", "x", "y", "z"))}
-    rows = read_table(options.table, need=need)
+    # Rows that are not evaluated serve the baselines, with their labels.
+    unscanned: tuple[Split, ...] = () if options.split == "all" else ("train", "validation")
+    rows = read_table(options.table, need=need, unscanned=unscanned)
     split, evaluated = _evaluated(rows, options.split)
     predictors: list[Predictor] = []
     if options.model is None:

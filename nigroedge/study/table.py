@@ -104,7 +104,9 @@ class Row:
     other: dict[str, str] = field(default_factory=dict)
 
 
-def read_table(path: str | PathLike[str], *, need: Collection[str] = ()) -> list[Row]:
+def read_table(
+    path: str | PathLike[str], *, need: Collection[str] = (), unscanned: Collection[Split] = ()
+) -> list[Row]:
     """Read a cohort table.
 
     Parameters
@@ -113,6 +115,8 @@ def read_table(path: str | PathLike[str], *, need: Collection[str] = ()) -> list
         At most 64 MiB. Relative paths in its column `image` start from its folder.
     need : collection of str
         Columns that must be there and filled in every row, beside participant_id and side.
+    unscanned : collection of {'train', 'validation', 'test'}
+        Rows of these splits need no image.
 
     Returns
     -------
@@ -137,7 +141,7 @@ def read_table(path: str | PathLike[str], *, need: Collection[str] = ()) -> list
         raise InputError(f"{heading}: {error.strerror or type(error).__name__}") from error
     except InputError as error:
         raise InputError(f"{heading}: {error}") from error
-    return _parse(text, heading, path.absolute().parent, need)
+    return _parse(text, heading, path.absolute().parent, need, unscanned)
 
 
 def write_table(path: str | PathLike[str], rows: Sequence[Row]) -> None:
@@ -185,7 +189,13 @@ def _read_text(path: Path) -> str:
     return text
 
 
-def _parse(text: str, heading: str, folder: Path, need: Collection[str]) -> list[Row]:
+def _parse(
+    text: str,
+    heading: str,
+    folder: Path,
+    need: Collection[str],
+    unscanned: Collection[Split] = (),
+) -> list[Row]:
     """Read the text of a table, or raise one TableError with all that is wrong."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     delimiter = "\t" if "\t" in lines[0] else ","
@@ -203,7 +213,9 @@ def _parse(text: str, heading: str, folder: Path, need: Collection[str]) -> list
         elif len(cells) != len(header):
             problems.append((number, f"expected {len(header)} cells, got {len(cells)}"))
         else:
-            readings.append(_Reading(number, dict(zip(header, cells, strict=True)), folder, need))
+            row = dict(zip(header, cells, strict=True))
+            without = {"image"} if row.get("split") in unscanned else set()
+            readings.append(_Reading(number, row, folder, {*need} - without))
     rows = [reading.row() for reading in readings]
     problems += [(one.line, problem) for one in readings for problem in one.problems]
     problems += list(_joint_problems(rows, {line for line, _ in problems}))
