@@ -6,9 +6,13 @@
 Points are the left and the right one, RAS mm.
 """
 
+import os
 import sys
 
-from nigroedge.io import load_volume
+# Nothing here multiplies matrices; numpy's BLAS would start threads that spin beside the engine's.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from nigroedge.io.nifti import load_volume
 from nigroedge.model import load_model
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 import nigroedge
-from nigroedge.io import save_volume
+from nigroedge.io.nifti import save_volume
 from nigroedge.model import REFERENCE
 from nigroedge.phantom import simulate
 from tests.conftest import ROOT

@@ -6,8 +6,9 @@
  * Uses every CPU that is online, up to four; their number changes no bit of the answer.  X,Y,Z is
  * the centroid of nigrosome-1 in RAS+ millimetres.  The reader below takes uncompressed single-file
  * NIfTI-1 in this machine's byte order, with an sform.  It refuses all else: what it does not check
- * it does not read.  The file is mapped (POSIX), since of all its voxels only those of the patches
- * are needed; a program without mmap() reads it into memory instead.
+ * it does not read.  Both files are mapped (POSIX): of the image only the voxels of the patches are
+ * needed, and of the model there is no second copy.  Neither may shrink meanwhile; a program that
+ * cannot promise that, or has no mmap(), reads the image into memory and calls nigro_model_open().
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -199,7 +200,7 @@ static const void* find_voxels(const struct mapping* file, int64_t n_bytes, cons
     return file->bytes + (int64_t)offset;
 }
 
-/* Maps the file at 'path'; returns 0 with '*why'.  It must not shrink while it is mapped. */
+/* Maps the file at 'path'; returns 0 with '*why'. */
 static int map_file(const char* path, struct mapping* file, const char** why) {
     const int descriptor = open(path, O_RDONLY);
     struct stat status;
@@ -258,6 +259,30 @@ static size_t read_points(char** arguments, int n_arguments, int32_t sides[2],
     return n;
 }
 
+/* A person has two sides; more threads than this have little to do. */
+static int32_t threads_to_use(void) {
+    const long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    return n_cpus < 1 ? 1 : n_cpus > 4 ? 4 : (int32_t)n_cpus;
+}
+
+/* Opens the model at 'path', or returns NULL and says why. */
+static struct nigro_model* open_model(const char* path) {
+    struct nigro_model* model = NULL;
+    struct nigro_options options;
+    struct mapping file;
+    const char* why;
+
+    options.sizeof_options = sizeof options;
+    options.num_threads = threads_to_use();
+    if (!map_file(path, &file, &why))
+        fprintf(stderr, "%s: %s\n", path, why);
+    else if (nigro_model_open_memory(file.bytes, (size_t)file.n_bytes, &options, &model) !=
+             NIGRO_OK)
+        fprintf(stderr, "%s: %s\n", path, nigro_last_error());
+    unmap_file(&file); /* the model keeps nothing of it */
+    return model;
+}
+
 /* Predicts and prints; returns the exit code. */
 static int predict(struct nigro_model* model, const struct nigro_volume* volume, size_t n_points,
                    const int32_t sides[2], const double centres_mm[6]) {
@@ -276,15 +301,8 @@ static int predict(struct nigro_model* model, const struct nigro_volume* volume,
     return 0;
 }
 
-/* A person has two sides; more threads than this have little to do. */
-static int32_t threads_to_use(void) {
-    const long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    return n_cpus < 1 ? 1 : n_cpus > 4 ? 4 : (int32_t)n_cpus;
-}
-
 int main(int argc, char** argv) {
     struct nigro_model* model = NULL;
-    struct nigro_options options;
     struct nigro_volume volume;
     struct mapping file;
     int32_t sides[2];
@@ -293,17 +311,13 @@ int main(int argc, char** argv) {
     int exit_code = 1;
     const size_t n_points = argc < 5 ? 0 : read_points(argv + 3, argc - 3, sides, centres_mm);
 
-    options.sizeof_options = sizeof options;
-    options.num_threads = threads_to_use();
     if (n_points == 0) {
         fprintf(stderr, "usage: %s MODEL.onnx IMAGE.nii left X,Y,Z [right X,Y,Z]\n", argv[0]);
         return 2;
     }
     if (!map_file(argv[2], &file, &why) || !read_nifti(&file, &volume, &why))
         fprintf(stderr, "%s: %s\n", argv[2], why);
-    else if (nigro_model_open(argv[1], &options, &model) != NIGRO_OK)
-        fprintf(stderr, "%s\n", nigro_last_error());
-    else
+    else if ((model = open_model(argv[1])) != NULL)
         exit_code = predict(model, &volume, n_points, sides, centres_mm);
     nigro_model_free(model);
     unmap_file(&file);

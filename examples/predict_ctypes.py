@@ -12,7 +12,7 @@ import sys
 from ctypes import POINTER, byref, c_double, c_float, c_int32, c_int64, c_size_t, c_void_p
 
 import nigroedge
-from nigroedge.io import load_volume
+from nigroedge.io.nifti import load_volume
 from nigroedge.volume import Volume
 
 OK = 0

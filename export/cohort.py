@@ -25,7 +25,7 @@ import nigroedge.smwi
 from export.progress import Bar, bar
 from export.samples import SUBJECTS_PER_SEED, subject_seed
 from nigroedge.errors import InputError
-from nigroedge.io import save_volume
+from nigroedge.io.nifti import save_volume
 from nigroedge.phantom import SIDES, Side, Subject, draw_subject, patch_grid, render
 from nigroedge.phantom.scan import stored
 from nigroedge.study.images import check_images

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nigroedge.errors import InputError, TableError
-from nigroedge.io import load_volume
+from nigroedge.io.nifti import load_volume
 from nigroedge.model import ModelSpec
 from nigroedge.phantom import SIDES, SLAB_SPACING_MM, Side, draw_subject, patch_grid, render
 from nigroedge.preprocess import prepare_patch

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from export.progress import track
 from nigroedge.errors import InputError, TableError
 from nigroedge.grid import PatchGrid
-from nigroedge.io import load_volume
+from nigroedge.io.nifti import load_volume
 from nigroedge.model import ModelSpec
 from nigroedge.preprocess import crop_patch, prepare_patch
 from nigroedge.study.images import without_path

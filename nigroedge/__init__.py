@@ -2,17 +2,24 @@
 """Striatal dopamine-transporter binding ratio from a midbrain SMWI, in milliseconds on any CPU.
 
 Research use only. Not for diagnosis.
+
+What is listed here is imported when it is first used: a program that predicts does not wait for the
+reader of landmarks.
 """
 
-__version__ = "0.1.0"
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from nigroedge.embed import get_cmake_dir, get_include, get_library
-from nigroedge.io.landmarks import load_landmarks
-from nigroedge.io.nifti import load_volume, save_volume
-from nigroedge.model import Model, ModelCard, ModelSpec, load_model
-from nigroedge.preprocess import active_isa, available_isas, crop_patch, normalize
-from nigroedge.result import Result, SideResult
-from nigroedge.volume import Volume
+if TYPE_CHECKING:
+    from nigroedge.embed import get_cmake_dir, get_include, get_library
+    from nigroedge.io.landmarks import load_landmarks
+    from nigroedge.io.nifti import load_volume, save_volume
+    from nigroedge.model import Model, ModelCard, ModelSpec, load_model
+    from nigroedge.preprocess import active_isa, available_isas, crop_patch, normalize
+    from nigroedge.result import Result, SideResult
+    from nigroedge.volume import Volume
+
+__version__ = "0.1.0"
 
 __all__ = [
     "Model",
@@ -33,3 +40,26 @@ __all__ = [
     "normalize",
     "save_volume",
 ]
+
+_MODULES = {
+    "embed": ("get_cmake_dir", "get_include", "get_library"),
+    "io.landmarks": ("load_landmarks",),
+    "io.nifti": ("load_volume", "save_volume"),
+    "model": ("Model", "ModelCard", "ModelSpec", "load_model"),
+    "preprocess": ("active_isa", "available_isas", "crop_patch", "normalize"),
+    "result": ("Result", "SideResult"),
+    "volume": ("Volume",),
+}
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _MODULES.items():
+        if name in names:
+            value: object = getattr(import_module(f"{__name__}.{module}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -304,7 +304,10 @@ def _predict(options: argparse.Namespace) -> int:
     given = {side: getattr(options, side) for side in ("left", "right")}
     if (options.landmarks is None) == (given == {"left": None, "right": None}):
         options.usage_error("expected either --landmarks, or --left, --right or both")
-    from nigroedge.io import load_landmarks, load_volume
+    # Nothing here multiplies matrices: numpy's threads for that would spin beside the engine's.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from nigroedge.io.landmarks import load_landmarks
+    from nigroedge.io.nifti import load_volume
     from nigroedge.model import load_model
     from nigroedge.pipeline import models_by_side, predict
 
@@ -358,7 +361,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _saved(volume: Volume, path: str) -> Volume:
     """Write a volume and read it back, as a user would."""
-    from nigroedge.io import load_volume, save_volume
+    from nigroedge.io.nifti import load_volume, save_volume
 
     save_volume(volume, path)
     return load_volume(path)

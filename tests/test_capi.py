@@ -24,7 +24,7 @@ import nigroedge
 from examples.predict_ctypes import SIDES, TYPES, load_library, volume_of
 from nigroedge.errors import ModelError, NigroedgeError
 from nigroedge.grid import PatchGrid
-from nigroedge.io import load_volume
+from nigroedge.io.nifti import load_volume
 from nigroedge.model import ModelSpec, load_model, selftest_patch
 from nigroedge.volume import Volume
 from tests.conftest import ROOT

@@ -18,7 +18,7 @@ import nigroedge
 from nigroedge import cli, phantom
 from nigroedge import model as model_module
 from nigroedge.errors import InternalError
-from nigroedge.io import load_volume
+from nigroedge.io.nifti import load_volume
 from tests.conftest import ROOT
 from tests.model_family import write_family, write_model
 from tests.nifti_files import nifti_bytes

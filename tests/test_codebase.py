@@ -125,3 +125,19 @@ def test_the_version_is_said_once_everywhere():
 
     assert project["version"] == nigroedge.__version__
     assert f"project(nigroedge VERSION {project['version']} " in cmake
+
+
+def test_every_public_name_is_there_and_imported_when_it_is_used():
+    used = (
+        "import sys, nigroedge as n\n"
+        "assert not {'numpy', 'nigroedge.model', 'nigroedge.io.landmarks'} & set(sys.modules)\n"
+        "n.load_model\n"
+        "assert 'nigroedge.io.landmarks' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", used], check=True)
+
+    assert set(nigroedge.__all__) <= set(dir(nigroedge))
+    for name in nigroedge.__all__:
+        assert name == getattr(nigroedge, name).__name__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        nigroedge.nothing  # noqa: B018

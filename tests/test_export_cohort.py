@@ -25,7 +25,7 @@ from export.cohort import (
     simulate_cohort,
 )
 from nigroedge.errors import InputError, TableError
-from nigroedge.io import load_volume
+from nigroedge.io.nifti import load_volume
 from nigroedge.phantom import draw_subject
 from nigroedge.study.images import check_images
 from nigroedge.study.table import read_table, write_table

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from export.from_savedmodel import convert, read_savedmodel, rebuild
 from nigroedge.engine.openvino import import_openvino
 from nigroedge.errors import ModelError
-from nigroedge.io import load_volume
+from nigroedge.io.nifti import load_volume
 from nigroedge.model import load_model
 from nigroedge.preprocess import normalize
 

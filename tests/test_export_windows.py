@@ -12,7 +12,7 @@ from export.learner import prepared
 from export.spec import make_card, method_spec
 from export.windows import MARGIN, cut_window, load_windows
 from nigroedge.errors import TableError
-from nigroedge.io import load_volume
+from nigroedge.io.nifti import load_volume
 from nigroedge.phantom import simulate
 from nigroedge.preprocess import crop_patch, prepare_patch
 from nigroedge.study.table import Row, read_table

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import nigroedge
 from nigroedge.errors import DegeneratePatchError, GeometryError, InputError
 from nigroedge.grid import PatchGrid
-from nigroedge.io import load_volume
+from nigroedge.io.nifti import load_volume
 from nigroedge.model import ModelSpec
 from nigroedge.pipeline import models_by_side, predict
 from nigroedge.preprocess import crop_patch

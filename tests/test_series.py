@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nigroedge.errors import InputError
-from nigroedge.io import load_series, load_volume
+from nigroedge.io.nifti import load_series, load_volume
 
 
 def save(path, shape, dtype="<i2"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nigroedge.cli import main
-from nigroedge.io import load_volume, save_volume
+from nigroedge.io.nifti import load_volume, save_volume
 from nigroedge.smwi.command import METHOD_NAMES, UNIT_NAMES
 from nigroedge.smwi.method import METHODS
 from nigroedge.smwi.phase import UNIT_NAMES as UNITS_OF_PHASE

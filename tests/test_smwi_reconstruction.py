@@ -212,7 +212,7 @@ def test_thresholds_reach_the_mask(scan, head):
 
 def test_real_in_vivo_data_gives_a_plausible_map(shared_data):
     """40 × 40 × 20, three echoes, phase stored over ±0.0037: veins positive, no turns left."""
-    from nigroedge.io import load_series
+    from nigroedge.io.nifti import load_series
 
     magnitude, phase = (
         load_series(shared_data / "gre3echo" / f"{n}.nii") for n in ("Mag", "Phase")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from nigroedge import cli
-from nigroedge.io import load_volume, save_volume
+from nigroedge.io.nifti import load_volume, save_volume
 from nigroedge.model import load_model
 from nigroedge.phantom import SIDES, draw_subject, patch_grid, render
 from nigroedge.study.evaluation import SIMULATED, evaluate

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstring>
 #include <limits>
 #include <new>
 
@@ -24,10 +23,7 @@ public:
         return place;
     }
 
-    void allocate() {
-        memory_ = allocate_pages<float>(size_);
-        std::memset(memory_.get(), 0, size_ * sizeof(float));
-    }
+    void allocate() { memory_ = allocate_pages<float>(size_); }
 
     float* at(std::size_t place) const { return memory_.get() + place; }
 

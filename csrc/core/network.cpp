@@ -21,8 +21,9 @@ namespace nigro {
 class Network::Plan {
 public:
     Plan(const OnnxModel& model, std::size_t n_threads, const kernels::Kernels& kernels)
-        : graph_(read_graph(model)), kernels_(kernels), threads_(n_threads) {
-        stages_ = make_stages(graph_, n_threads, arena_, last_conv_);
+        : graph_(read_graph(model)), kernels_(kernels), threads_(n_threads), scratch_(n_threads) {
+        stages_ = make_stages(graph_, n_threads, arena_, scratch_, last_conv_);
+        scratch_.reserve(arena_);
         plan_maps();
         plan_denses();
         plan_features();
@@ -150,6 +151,7 @@ private:
     }
 
     void locate() {
+        scratch_.locate(arena_);
         for (Maps& maps : maps_) maps.locate(arena_);
         if (!graph_.convs.empty()) feature_maps_.locate(arena_);
         rows_.push_back({maps_.back().stored(0, 0, 0, 0), maps_.back().sample_stride()});
@@ -183,6 +185,7 @@ private:
     ThreadPool threads_;
     std::mutex mutex_;
     Arena arena_;
+    ScratchPlan scratch_;
     std::size_t last_conv_ = 0;
     std::vector<std::unique_ptr<Stage>> stages_;
     std::vector<Maps> maps_;

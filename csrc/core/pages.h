@@ -7,6 +7,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <new>
 
@@ -18,23 +20,31 @@ namespace nigro {
 
 constexpr std::size_t kLargePage = std::size_t{2} << 20;
 
+// Frees the block that the items lie in.
 struct FreePages {
-    void operator()(void* memory) const noexcept {
-        ::operator delete(memory, std::align_val_t{kLargePage});
-    }
+    void* block = nullptr;
+    void operator()(void*) const noexcept { std::free(block); }
 };
 template <class T>
 using Pages = std::unique_ptr<T[], FreePages>;
 
-// 'n' items that hold nothing yet. Throws std::bad_alloc. 'n' is at least 1.
+// 'n' items of zeros, at the start of a large page. Throws std::bad_alloc. 'n' is at least 1.
+//
+// The zeros are calloc()'s, which for a large block are the pages as the system gives them: writing
+// them again would cost more than all else that a model does with most of them.
 template <class T>
 Pages<T> allocate_pages(std::size_t n) {
-    if (n > static_cast<std::size_t>(-1) / sizeof(T)) throw std::bad_array_new_length();
-    void* memory = ::operator new(n * sizeof(T), std::align_val_t{kLargePage});
+    if (n > (static_cast<std::size_t>(-1) - kLargePage) / sizeof(T))
+        throw std::bad_array_new_length();
+    void* block = std::calloc(n * sizeof(T) + kLargePage, 1);
+    if (block == nullptr) throw std::bad_alloc();
+    const std::uintptr_t start =
+        (reinterpret_cast<std::uintptr_t>(block) + kLargePage - 1) / kLargePage * kLargePage;
+    T* items = reinterpret_cast<T*>(start);
 #if defined(__linux__)
-    madvise(memory, n * sizeof(T), MADV_HUGEPAGE);  // advice only: it may be declined
+    madvise(items, n * sizeof(T), MADV_HUGEPAGE);  // advice only: it may be declined
 #endif
-    return Pages<T>(static_cast<T*>(memory));
+    return Pages<T>(items, FreePages{block});
 }
 
 }  // namespace nigro

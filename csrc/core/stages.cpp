@@ -91,35 +91,14 @@ private:
     const Maps& maps_;
 };
 
-// The scratch of all threads for one convolution.
-class ScratchPlan {
-public:
-    ScratchPlan(const Regions& regions, std::size_t n_threads, Arena& arena) {
-        for (std::size_t i = 0; i < n_threads; ++i)
-            places_.push_back({arena.reserve(regions.v_size()), arena.reserve(regions.m_size())});
-    }
-    void locate(const Arena& arena) {
-        for (const Place& place : places_) all_.push_back({arena.at(place.v), arena.at(place.m)});
-    }
-    const Scratch& of(std::size_t thread) const { return all_[thread]; }
-
-private:
-    struct Place {
-        std::size_t v, m;
-    };
-    std::vector<Place> places_;
-    std::vector<Scratch> all_;
-};
-
 class ConvStage final : public Stage {
 public:
-    ConvStage(const ConvSpec& spec, std::size_t n_threads, Arena& arena)
-        : regions_(spec, arena), scratch_(regions_, n_threads, arena) {}
-
-    void pack(const Arena& arena, ThreadPool& threads) override {
-        regions_.pack(arena, threads);
-        scratch_.locate(arena);
+    ConvStage(const ConvSpec& spec, Arena& arena, ScratchPlan& scratch)
+        : regions_(spec, arena), scratch_(scratch) {
+        scratch.need(regions_.v_size(), regions_.m_size());
     }
+
+    void pack(const Arena& arena, ThreadPool& threads) override { regions_.pack(arena, threads); }
     void run(const Frame& frame, const Maps& in, const Maps& out) override {
         run_blocks(frame, in, regions_.pools(), out);
     }
@@ -164,7 +143,7 @@ private:
     }
 
     Regions regions_;
-    ScratchPlan scratch_;
+    const ScratchPlan& scratch_;
 };
 
 // --------------------------------------------------------------------------------- one channel
@@ -247,12 +226,14 @@ private:
 
 class FusedStage final : public Stage {
 public:
-    FusedStage(const ConvSpec& first, const ConvSpec& second, std::size_t n_threads, Arena& arena)
+    FusedStage(const ConvSpec& first, const ConvSpec& second, std::size_t n_threads, Arena& arena,
+               ScratchPlan& scratch)
         : first_(first, arena),
           regions_(second, arena),
-          scratch_(regions_, n_threads, arena),
+          scratch_(scratch),
           rings_(n_threads,
                  RingPlanes(first_, regions_.input_stored(), regions_.main().tile().x + 2)) {
+        scratch.need(regions_.v_size(), regions_.m_size());
         for (RingPlanes& ring : rings_) ring.reserve(arena);
         for (const bool pooled : {false, true}) starts_[pooled] = row_starts(pooled);
     }
@@ -260,7 +241,6 @@ public:
     void pack(const Arena& arena, ThreadPool& threads) override {
         first_.pack(arena);
         regions_.pack(arena, threads);
-        scratch_.locate(arena);
         for (RingPlanes& ring : rings_) ring.locate(arena);
     }
     void run(const Frame& frame, const Maps& in, const Maps& out) override {
@@ -315,7 +295,7 @@ private:
 
     FirstConv first_;
     Regions regions_;
-    ScratchPlan scratch_;
+    const ScratchPlan& scratch_;
     std::vector<RingPlanes> rings_;
     std::vector<std::size_t> starts_[2];  // of rows, without and with the pool
 };
@@ -365,7 +345,8 @@ private:
 }  // namespace
 
 std::vector<std::unique_ptr<Stage>> make_stages(const Graph& graph, std::size_t n_threads,
-                                                Arena& arena, std::size_t& last_conv) {
+                                                Arena& arena, ScratchPlan& scratch,
+                                                std::size_t& last_conv) {
     std::vector<std::unique_ptr<Stage>> stages;
     last_conv = 0;
     for (std::size_t i = 0; i < graph.convs.size(); ++i) {
@@ -375,11 +356,11 @@ std::vector<std::unique_ptr<Stage>> make_stages(const Graph& graph, std::size_t 
         if (fused) {
             const ConvSpec& first = *spec;
             spec = &graph.convs[++i];
-            stages.push_back(std::make_unique<FusedStage>(first, *spec, n_threads, arena));
+            stages.push_back(std::make_unique<FusedStage>(first, *spec, n_threads, arena, scratch));
         } else if (direct) {
             stages.push_back(std::make_unique<FirstStage>(*spec, arena));
         } else {
-            stages.push_back(std::make_unique<ConvStage>(*spec, n_threads, arena));
+            stages.push_back(std::make_unique<ConvStage>(*spec, arena, scratch));
         }
         last_conv = stages.size() - 1;
         for (std::size_t pools = direct && !fused ? 0 : 1; pools < spec->n_pools; ++pools)

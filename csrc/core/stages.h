@@ -8,6 +8,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -36,6 +37,35 @@ struct Frame {
     std::size_t n_samples;  // up to kGroup
 };
 
+// The scratch of each thread: all stages use the same, so that it stays in cache from one to the
+// next.
+class ScratchPlan {
+public:
+    explicit ScratchPlan(std::size_t n_threads) : places_(n_threads), all_(n_threads) {}
+
+    // What one convolution asks for.
+    void need(std::size_t v_size, std::size_t m_size) {
+        v_size_ = std::max(v_size_, v_size);
+        m_size_ = std::max(m_size_, m_size);
+    }
+    void reserve(Arena& arena) {
+        for (Place& place : places_) place = {arena.reserve(v_size_), arena.reserve(m_size_)};
+    }
+    void locate(const Arena& arena) {
+        for (std::size_t i = 0; i < all_.size(); ++i)
+            all_[i] = {arena.at(places_[i].v), arena.at(places_[i].m)};
+    }
+    const Scratch& of(std::size_t thread) const { return all_[thread]; }
+
+private:
+    struct Place {
+        std::size_t v, m;
+    };
+    std::size_t v_size_ = 0, m_size_ = 0;
+    std::vector<Place> places_;
+    std::vector<Scratch> all_;
+};
+
 class Stage {
 public:
     virtual ~Stage() = default;
@@ -53,9 +83,11 @@ public:
     virtual Extent input_stored() const = 0;
 };
 
-// Makes the stages of 'graph' and reserves what they keep for 'n_threads' threads. 'last_conv'
-// receives the place of the stage that holds the last convolution, or the number of stages.
+// Makes the stages of 'graph' and reserves what they keep for 'n_threads' threads; 'scratch', which
+// they go on using, is told what they need. 'last_conv' receives the place of the stage that holds
+// the last convolution, or the number of stages.
 std::vector<std::unique_ptr<Stage>> make_stages(const Graph& graph, std::size_t n_threads,
-                                                Arena& arena, std::size_t& last_conv);
+                                                Arena& arena, ScratchPlan& scratch,
+                                                std::size_t& last_conv);
 
 }  // namespace nigro

@@ -18,7 +18,8 @@ using kernels::OutputColumn;
 using kernels::Tile;
 using kernels::TileShape;
 
-constexpr std::size_t kMaxSide = 6;  // inputs of a tile along an axis
+constexpr std::size_t kMaxSide = 6;       // inputs of a tile along an axis
+constexpr std::size_t kPackedInputs = 8;  // whose weights one item of packing transforms
 
 std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
@@ -186,17 +187,22 @@ void WinogradConv::pack(const Arena& arena, ThreadPool& threads) {
     weights_ = arena.at(weights_place_);
     bias_ = arena.at(bias_place_);
     if (spec_.bias) std::memcpy(bias_, spec_.bias->data, spec_.n_out * sizeof(float));
-    threads.deal(blocks_of(spec_.n_out),
-                 [&](std::size_t, std::size_t block) { pack_block(block); });
+    const std::size_t n_out = blocks_of(spec_.n_out);
+    const std::size_t n_parts = divide_up(spec_.n_in, kPackedInputs);
+    threads.deal(n_out * n_parts, [&](std::size_t, std::size_t item) {
+        const std::size_t in = item % n_parts * kPackedInputs;
+        pack_part(item / n_parts, in, std::min(spec_.n_in, in + kPackedInputs));
+    });
 }
 
-// Weights of one block of outputs, to [position][block of outputs][inputs][16].
-void WinogradConv::pack_block(std::size_t block) const {
+// Weights from the inputs [first, last) to one block of outputs, which go to
+// [position][block of outputs][inputs][16].
+void WinogradConv::pack_part(std::size_t block, std::size_t first, std::size_t last) const {
     const std::size_t n_out = std::min(kBlock, spec_.n_out - block * kBlock);
     const std::size_t n_rows = blocks_of(spec_.n_in) * kBlock;
     const std::size_t position_stride = blocks_of(spec_.n_out) * n_rows * kBlock;
     std::vector<double> taps(27 * kBlock), transformed(n_positions() * kBlock);
-    for (std::size_t in = 0; in < spec_.n_in; ++in) {
+    for (std::size_t in = first; in < last; ++in) {
         for (std::size_t lane = 0; lane < n_out; ++lane) {
             float values[27];
             const std::size_t filter = (block * kBlock + lane) * spec_.n_in + in;

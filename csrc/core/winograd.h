@@ -94,7 +94,7 @@ private:
     void transform_inputs(const kernels::Kernels&, const PlaneSource&, const Block&) const;
     void multiply(const kernels::Kernels&, const Block&) const;
     void transform_outputs(const kernels::Kernels&, const Block&, const Maps& out) const;
-    void pack_block(std::size_t block) const;
+    void pack_part(std::size_t block, std::size_t first, std::size_t last) const;
 
     ConvSpec spec_;
     bool pool_;

@@ -105,7 +105,7 @@ def run(options: argparse.Namespace, progress: Callable[[str, float], None]) -> 
         Called with the stage's name and the part of it that is done.
     """
     _check_usage(options)
-    from nigroedge.io import load_volume
+    from nigroedge.io.nifti import load_volume
     from nigroedge.smwi.bids import checked_label
     from nigroedge.smwi.outputs import write_outputs
     from nigroedge.smwi.reconstruction import reconstruct
@@ -194,7 +194,7 @@ class _Stack:
         import numpy as np
 
         from nigroedge.errors import GeometryError
-        from nigroedge.io import load_series
+        from nigroedge.io.nifti import load_series
 
         series = [load_series(path, transform=transform) for path in paths]
         values = [one.values() for one in series]

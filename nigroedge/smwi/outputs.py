@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 import nigroedge
 from nigroedge.errors import InputError
-from nigroedge.io import save_volume
+from nigroedge.io.nifti import save_volume
 from nigroedge.smwi.bids import derivative_stem
 from nigroedge.smwi.reconstruction import SmwiResult
 from nigroedge.volume import Volume

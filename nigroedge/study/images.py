@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nigroedge.errors import InputError, TableError
 from nigroedge.grid import PatchGrid
-from nigroedge.io import load_volume
+from nigroedge.io.nifti import load_volume
 from nigroedge.preprocess import PATCH_AXES, PATCH_SHAPE, PATCH_SPACING_MM, prepare_patch
 from nigroedge.study.table import Row, listed
 

@@ -140,7 +140,7 @@ def _predict_image(
     sbr: Mapping[str, Floats],
 ) -> list[tuple[int, str]]:
     """Predict the rows of one image into `sbr`; give what is wrong with them."""
-    from nigroedge.io import load_volume
+    from nigroedge.io.nifti import load_volume
     from nigroedge.pipeline import predict
 
     if image is None:
