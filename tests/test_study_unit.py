@@ -131,15 +131,37 @@ def test_the_oracle_is_the_ceiling_and_the_reading_the_floor_of_a_model():
     rng = np.random.default_rng(0)
     expected = rng.uniform(1, 5, 80)
     sbr = expected + rng.normal(0, 0.8, 80)
+    near = expected + rng.normal(0, 0.3, 80)
     rows = [
         row(f"P{i}", "left", s, "intact" if e > 3 else "lost", expected_sbr=e)
         for i, (s, e) in enumerate(zip(sbr, expected, strict=True))
     ]
-    found = evaluate(rows, rows, {"as oracle": expected}, resamples=9)
-    ceiling = found.results["participant"].ceiling["as oracle"]
+    found = evaluate(rows, rows, {"as oracle": expected, "near": near}, resamples=499)
+    ceiling = found.results["participant"].ceiling
+    of = found.results["participant"].performance
 
-    assert (ceiling.rho_c, ceiling.rmse) == pytest.approx((100, 100))
+    assert [100, 100] == [ceiling["as oracle"].rho_c.value, ceiling["as oracle"].rmse.value]
+    rmse = {name: one.residuals.rmse.value for name, one in of.items()}
+    share = (rmse["reading"] - rmse["near"]) / (rmse["reading"] - rmse["oracle"])
+    assert ceiling["near"].rmse.value == pytest.approx(100 * share)
+    assert ceiling["near"].rho_c.value == pytest.approx(
+        100 * of["near"].rho_c.value / of["oracle"].rho_c.value
+    )
+    for estimate in (ceiling["near"].rmse, ceiling["near"].rho_c):
+        drawn = estimate.intervals["bca"]
+        assert drawn.low < estimate.value < drawn.high
     assert found.simulated
+
+
+def test_there_is_no_ceiling_where_the_oracle_is_no_better_than_the_reading():
+    wrong = {"intact": 1.0, "lost": 4.0}
+    rows = [
+        row(f"P{i}", "left", s, reading, expected_sbr=wrong[reading])
+        for i, (s, reading) in enumerate([(4.0, "intact"), (1.0, "lost"), (4.2, "intact")] * 4)
+    ]
+    found = evaluate(rows, rows, {"model": np.full(12, 2.0)}, resamples=9)
+
+    assert {} == found.results["participant"].ceiling
 
 
 def test_every_public_name_is_there_and_none_is_hidden_by_a_file():

@@ -101,7 +101,7 @@ def bca_intervals(
         return [None] * len(of_all)
 
     def of_drawn(rows: npt.NDArray[np.intp], axis: int) -> Floats:
-        return statistics(sums[rows].sum(axis=-2))
+        return statistics(_times_drawn(rows, len(sums)) @ sums)
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # what is degenerate comes back as NaN, and leaves as None
@@ -109,7 +109,7 @@ def bca_intervals(
             (np.arange(len(sums)),),
             of_drawn,
             n_resamples=resamples,
-            batch=max(1, _BATCH_NUMBERS // sums.size),
+            batch=max(1, _BATCH_NUMBERS // len(sums)),
             vectorized=True,
             confidence_level=LEVEL,
             method="BCa",
@@ -117,3 +117,14 @@ def bca_intervals(
         )
     ends = zip(result.confidence_interval.low, result.confidence_interval.high, strict=True)
     return [interval(low, high) for low, high in ends]
+
+
+def _times_drawn(rows: npt.NDArray[np.intp], n: int) -> Floats:
+    """Count how often each of n participants was drawn: (…, any) of row numbers → (…, n).
+
+    Adding up what was drawn is then one product of matrices.
+    """
+    samples = rows.reshape(-1, rows.shape[-1])
+    places = samples + n * np.arange(len(samples))[:, None]
+    counts = np.bincount(places.ravel(), minlength=n * len(samples))
+    return counts.reshape(*rows.shape[:-1], n).astype(np.float64)

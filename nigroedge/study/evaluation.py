@@ -19,6 +19,7 @@ from nigroedge.study.bootstrap import (
     participant_sums,
     performance_of_sums,
 )
+from nigroedge.study.ceiling import Ceiling, ceiling
 from nigroedge.study.comparison import Comparison, compare
 from nigroedge.study.contingency import Contingency, contingency, count_readings
 from nigroedge.study.groups import ByReading, Test, compare_by_reading
@@ -61,22 +62,6 @@ class Performance:
     residuals: Residuals
     agreement: Agreement
     calibration: Calibration | None
-
-
-@dataclass(frozen=True)
-class Ceiling:
-    """How near a model comes to the oracle of a simulated cohort, per cent.
-
-    Parameters
-    ----------
-    rho_c : float
-        Of the oracle's ρc.
-    rmse : float
-        Of the way from the reading's RMSE down to the oracle's.
-    """
-
-    rho_c: float
-    rmse: float
 
 
 @dataclass(frozen=True)
@@ -220,24 +205,26 @@ def _result(unit: Unit, models: Sequence[str], resamples: int) -> UnitResult:
         performance=found,
         by_reading={name: _by_reading(each, unit) for name, each in values.items()},
         comparisons=comparisons,
-        ceiling=_ceilings(found, models),
+        ceiling=_ceilings(unit, models, resamples),
     )
 
 
-def _ceilings(found: Mapping[str, Performance], models: Sequence[str]) -> dict[str, Ceiling]:
-    if not {"reading", "oracle"} <= found.keys():
+def _ceilings(unit: Unit, models: Sequence[str], resamples: int) -> dict[str, Ceiling]:
+    if not {"reading", "oracle"} <= unit.predictions.keys():
         return {}
-    oracle, reading = found["oracle"], found["reading"]
-    way = reading.residuals.rmse.value - oracle.residuals.rmse.value
-    if way <= 0 or not oracle.rho_c.value > 0:
-        return {}
-    return {
-        name: Ceiling(
-            rho_c=100 * found[name].rho_c.value / oracle.rho_c.value,
-            rmse=100 * (reading.residuals.rmse.value - found[name].residuals.rmse.value) / way,
+    reading, oracle = unit.predictions["reading"], unit.predictions["oracle"]
+    found = {
+        name: ceiling(
+            unit.predictions[name],
+            reading,
+            oracle,
+            unit.measured,
+            unit.participants,
+            resamples=resamples,
         )
         for name in models
     }
+    return {name: one for name, one in found.items() if one is not None}
 
 
 def _by_reading(values: Floats, unit: Unit) -> ByReading:

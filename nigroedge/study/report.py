@@ -168,15 +168,18 @@ def _kind(evaluation: Evaluation, name: str) -> str:
 def _ceiling_text(result: UnitResult) -> str:
     said = []
     for name, one in result.ceiling.items():
+        of_rho_c, of_way = (
+            f"{number(share.value, 1)} % (95 %: {between(share.intervals['bca'], 1)})"
+            for share in (one.rho_c, one.rmse)
+        )
         way = (
-            f"the RMSE lies {number(one.rmse, 1)} % of the way from the binary reading's down to "
-            f"the oracle's"
-            if one.rmse > 0
+            f"the RMSE lies {of_way} of the way from the binary reading's down to the oracle's"
+            if one.rmse.value > 0
             else "the RMSE is no better than the binary reading's"
         )
         said.append(
-            f"<p><em>{shown(name)}</em>: ρc is {number(one.rho_c, 1)} % of the oracle's, "
-            f"whose RMSE no image can better; {way}.</p>"
+            f"<p><em>{shown(name)}</em>: ρc is {of_rho_c} of the oracle's, whose RMSE no image can "
+            f"better; {way}.</p>"
         )
     return "".join(said)
 
