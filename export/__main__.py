@@ -398,7 +398,7 @@ def _reference(args: argparse.Namespace) -> int:
     print(reference(plan, args.output, threads=args.threads, export=main, nigroedge=nigroedge))
     if args.bundle:
         root = Path(__file__).resolve().parents[1]
-        bundle(args.output, root / "nigroedge" / "models", root / "docs" / "study")
+        bundle(plan, args.output, root / "nigroedge" / "models", root / "docs" / "study")
     return DONE
 
 

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from export.cohort import STUDY_PARTICIPANTS, deal
+from export.cohort import STUDY_PARTICIPANTS, TABLE_NAME
 from export.progress import say
 from export.spec import git_revision
 from nigroedge.artefact import read_artefact
@@ -40,21 +40,30 @@ MODEL, RESNET = "reference", "resnet"
 class Plan:
     """How large a reference run is.
 
+    The first participants of all three cohorts are the same people, and whole blocks of
+    `export.cohort.deal` are dealt out the same, so that nobody who is tested was learned from.
+
     Parameters
     ----------
-    fast, physical : int
-        Participants scanned by the fast path, to learn from; and a cohort to evaluate on, whose
-        test participants are scanned physically. The first ones of both are the same people; whole
-        blocks of `deal` are dealt out the same, so that nobody who is tested was learned from.
+    fast : int
+        Participants scanned by the fast path, to learn from.
+    physical : int
+        Participants scanned physically, to go on learning from.
+    tested : int
+        A cohort whose test participants are scanned physically, to evaluate on.
     study : int
         The first of the physical ones that make the study's cohort.
     curve : tuple of int
-        Participants of the fast path to learn from, one run of slim each; the model to bundle,
-        which learns from all, is the last point. resnet learns from as many as the last of these.
+        Participants of the fast path to learn from, one run of slim each. The model to bundle goes
+        on from the last.
+    contest : int
+        The point of the curve that resnet learns from as many participants as.
     epochs : int
-        Of every run, but for
+        On the fast path, but for
     curve_steps : int
-        the least steps of a run: few participants have more epochs.
+        the least steps of a run there: few participants have more epochs.
+    physical_epochs : int
+        On the physical scans.
     batch : int
         Patches a step.
     calibration : int
@@ -63,26 +72,34 @@ class Plan:
 
     fast: int
     physical: int
+    tested: int
     study: int
     curve: tuple[int, ...]
+    contest: int
     epochs: int
     curve_steps: int
+    physical_epochs: int
     batch: int
     calibration: int
 
 
 RECIPE = (
-    *("--schedule", "one-cycle", "--learning-rate", "1e-3", "--weight-decay", "0.01"),
-    *("--average", "0.99", "--precision", "bf16"),
+    *("--schedule", "one-cycle", "--weight-decay", "0.01", "--average", "0.99"),
+    *("--precision", "bf16"),
     *("--jitter", "1", "--rotation", "0", "--contrast", "0.05", "--blur", "0.1", "--noise", "0.02"),
 )
+#: Peaks of the learning rate: from random weights, and from those that the fast path gave.
+FIRST_RATE, LATER_RATE = "1e-3", "3e-4"
 REFERENCE = Plan(
     fast=12525,
-    physical=13 * STUDY_PARTICIPANTS,
+    physical=3 * STUDY_PARTICIPANTS,
+    tested=13 * STUDY_PARTICIPANTS,
     study=STUDY_PARTICIPANTS,
-    curve=(50, 100, 200, 293, 1000, 2000),
+    curve=(50, 100, 200, 293, 1000, 2000, 10000),
+    contest=2000,
     epochs=6,
     curve_steps=1200,
+    physical_epochs=4,
     batch=8,
     calibration=128,
 )
@@ -90,10 +107,13 @@ REFERENCE = Plan(
 MINIATURE = Plan(
     fast=8,
     physical=8,
+    tested=8,
     study=6,
-    curve=(3, 5),
+    curve=(3, 6),
+    contest=3,
     epochs=2,
     curve_steps=4,
+    physical_epochs=1,
     batch=2,
     calibration=4,
 )
@@ -144,34 +164,42 @@ def reference(plan: Plan, folder: Path, *, threads: int, export: Run, nigroedge:
 
 
 def _steps(plan: Plan, folder: Path, threads: int, export: Run, nigroedge: Run) -> list[Step]:
-    fast, physical = folder / "fast" / "table.tsv", folder / "physical" / "table.tsv"
+    fast, physical, tested = (folder / name / TABLE_NAME for name in ("fast", "physical", "tested"))
     study = physical.with_name("study.tsv")
-    models = {name: _model(folder, name) for name in (MODEL, *map(_point, plan.curve), RESNET)}
+    curve = [_model(folder, _point(n)) for n in plan.curve]
+    model, resnet = _model(folder, MODEL), _model(folder, RESNET)
+    quantised = model.with_name(f"{MODEL}.int8.onnx")
+    rival = _model(folder, _point(plan.contest))
     steps = [
         Step("fast cohort", fast, export, [*_cohort(plan.fast, fast, threads), "--fast"]),
-        Step(
-            "physical cohort",
-            physical,
-            export,
-            [*_cohort(plan.physical, physical, threads), "--split", "test"],
-        ),
+        Step("physical cohort", physical, export, _cohort(plan.physical, physical, threads)),
         Step("study cohort", study, lambda _: _cut_table(physical, study, plan.study), []),
+        Step(
+            "tested cohort",
+            tested,
+            export,
+            [*_cohort(plan.tested, tested, threads), "--split", "test"],
+        ),
     ]
-    for name, preset, participants in (
-        (MODEL, "slim", None),
-        (RESNET, "resnet", plan.curve[-1]),
-        *((_point(n), "slim", n) for n in plan.curve),
+    for output, preset, n in (
+        (resnet, "resnet", plan.contest),
+        *((_model(folder, _point(n)), "slim", n) for n in plan.curve),
     ):
-        line = _train(plan, fast, models[name], threads, preset, participants)
-        steps.append(Step(f"train {name}", models[name], export, line))
-    quantised = models[MODEL].with_name(f"{MODEL}.int8.onnx")
-    line = ["quantize", str(models[MODEL]), "--patches", str(plan.calibration)]
-    steps.append(Step("quantise", quantised, export, line))
-    curve = [models[_point(n)] for n in plan.curve]
+        line = [
+            *_train(plan, fast, output, threads, preset, FIRST_RATE, _epochs(plan, n)),
+            *("--train-participants", str(n)),
+        ]
+        steps.append(Step(f"train {output.stem}", output, export, line))
+    later = _train(plan, physical, model, threads, "slim", LATER_RATE, plan.physical_epochs)
+    quantise = ["quantize", str(model), "--patches", str(plan.calibration)]
+    steps += [
+        Step(f"train {MODEL}", model, export, [*later, "--start", str(curve[-1])]),
+        Step("quantise", quantised, export, quantise),
+    ]
     for name, cohort, compared in (
-        (STUDY, study, [models[MODEL], quantised]),
-        (LARGE, physical, [models[MODEL], quantised, *curve]),
-        (CONTEST, physical, [curve[-1], models[RESNET]]),
+        (STUDY, study, [model, quantised]),
+        (LARGE, tested, [model, quantised, *curve]),
+        (CONTEST, tested, [rival, resnet]),
     ):
         output = folder / name / "results.json"
         line = _evaluate(cohort, compared, output)
@@ -193,28 +221,20 @@ def _cohort(participants: int, table: Path, threads: int) -> list[str]:
     return ["cohort", *size, "-o", str(table.parent)]
 
 
-def _train(
-    plan: Plan,
-    table: Path,
-    model: Path,
-    threads: int,
-    preset: str,
-    participants: int | None,
-) -> list[str]:
-    """Give the command that trains a run; it goes on with one that was cut off.
+def _epochs(plan: Plan, participants: int) -> int:
+    """Give the epochs on so many participants of the fast path."""
+    steps_per_epoch = 2 * 0.9 * participants / plan.batch  # two sides of the nine in ten who train
+    return max(plan.epochs, math.ceil(plan.curve_steps / steps_per_epoch))
 
-    None learns from all participants.
-    """
-    epochs, few = plan.epochs, []
-    if participants is not None:
-        # Two sides of the nine in ten who train.
-        steps_per_epoch = 2 * 0.9 * participants / plan.batch
-        epochs = max(epochs, math.ceil(plan.curve_steps / steps_per_epoch))
-        few = ["--train-participants", str(participants)]
+
+def _train(
+    plan: Plan, table: Path, model: Path, threads: int, preset: str, rate: str, epochs: int
+) -> list[str]:
+    """Give the command that trains a run; it goes on with one that was cut off."""
     resume = ["--resume"] if (model.parent / "config.json").exists() else []
     return [
         *("train", "--cohort", str(table), "--preset", preset, "--epochs", str(epochs)),
-        *("--batch", str(plan.batch), *RECIPE, *few),
+        *("--batch", str(plan.batch), "--learning-rate", rate, *RECIPE),
         *("--threads", str(threads), "--cache", str(model.parent.parent / "cache")),
         *(*resume, "-o", str(model.parent)),
     ]
@@ -254,7 +274,6 @@ def _summarise(plan: Plan, folder: Path) -> Path:
         for name in (STUDY, LARGE, CONTEST)
     }
     sizes = {_point(n): n for n in plan.curve}
-    sizes[MODEL] = sum(split != "test" for split in deal(plan.fast, 0))
     curve = {
         unit: _curve(evaluated[LARGE]["results"][unit], sizes) for unit in ("participant", "side")
     }
@@ -344,12 +363,12 @@ def draw_learning_curve(path: Path, curve: Mapping[str, Any]) -> None:
     figure.savefig(path, format="svg", metadata={"Date": None})
 
 
-def bundle(folder: Path, models: Path, study: Path) -> None:
+def bundle(plan: Plan, folder: Path, models: Path, study: Path) -> None:
     """Copy the model with its INT8 siblings, and the results, to where the project keeps them."""
     study.mkdir(parents=True, exist_ok=True)
     for ending in ("onnx", "int8.onnx", "int8.xml", "int8.bin"):
         shutil.copyfile(folder / MODEL / f"{MODEL}.{ending}", models / f"{MODEL}.{ending}")
     for name in ("results.json", "learning-curve.svg"):
         shutil.copyfile(folder / name, study / name)
-    for name in (MODEL, RESNET):
+    for name in (_point(plan.curve[-1]), MODEL, RESNET):
         shutil.copyfile(folder / name / "log.svg", study / f"{name}-log.svg")
