@@ -6,7 +6,7 @@
 #   make lint       ruff, mypy, clang-format, and a build with warnings as errors
 #   make bench      timings beside other software (docs/benchmarks.md)
 #   make wheel      dist/*.whl
-#   make reference  the bundled model from nothing: cohorts, training, evaluation, INT8 (about an hour; resumable)
+#   make reference  the bundled model from nothing: cohorts, training, evaluation, INT8 (about two hours; resumable)
 #   make sanitize   the C++ tests under address, undefined-behaviour and thread sanitizers
 #   make embed-loop EMBED_LOOP (100000) predictions through the C library, and the growth of memory
 #   make test-arm   the C++ tests on emulated 64-bit Arm (g++-aarch64-linux-gnu, qemu-user)

@@ -327,6 +327,7 @@ def _curve(result: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any
     by_size = sorted((n, scores[name]) for name, n in sizes.items())
     return {
         "points": [{"participants": n, **row} for n, row in by_size],
+        "bundled": scores[MODEL],
         "baselines": {name: row for name, row in scores.items() if name in BASELINES},
     }
 
@@ -337,7 +338,10 @@ def load_card(model: Path) -> dict[str, Any]:
 
 
 def draw_learning_curve(path: Path, curve: Mapping[str, Any]) -> None:
-    """Draw ρc and RMSE against the number of participants, baselines as level lines."""
+    """Draw ρc and RMSE against the number of participants, baselines as level lines.
+
+    The bundled model, which went on from the last point, stands above it.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -352,12 +356,14 @@ def draw_learning_curve(path: Path, curve: Mapping[str, Any]) -> None:
             for end in ("low", "high")
         ]
         axes.errorbar(sizes, values, spread, marker="o", capsize=3, label="slim")
+        end = curve["bundled"][key]["value"]
+        axes.plot(sizes[-1:], [end], "*", markersize=11, label="bundled: then physical scans")
         for (baseline, row), style in zip(
             curve["baselines"].items(), ("-.", "--", ":"), strict=False
         ):
             axes.axhline(row[key]["value"], color="0.4", linestyle=style, label=baseline)
         axes.set(xscale="log", xlabel="participants to learn from", ylabel=name)
-        axes.set_xticks(sizes, [str(n) for n in sizes], minor=False)
+        axes.set_xticks(sizes, [str(n) for n in sizes], rotation=45, fontsize="small")
         axes.minorticks_off()
     axes.legend(fontsize="small")
     figure.savefig(path, format="svg", metadata={"Date": None})
