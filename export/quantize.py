@@ -39,6 +39,8 @@ from export.progress import track
 from export.samples import Samples
 from nigroedge.engine import resolve_threads
 from nigroedge.engine.openvino import import_openvino
+from nigroedge.errors import ModelError
+from nigroedge.model import load_model
 
 Patches = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
@@ -69,13 +71,36 @@ def quantize(model: Path, samples: Samples) -> list[Path]:
     -------
     list of Path
         The files written: .int8.onnx and .int8.xml (with a .bin beside it).
+
+    Raises
+    ------
+    ModelError
+        If one of them fails its self-test or differs from the float model on a calibration patch by
+        more than INT8 may. Nothing is left then.
     """
     paths = sibling_paths(model)
     float_model = onnx.load(model)
     wanted = _run_onnx(float_model, samples.patches)
     _write_qdq(float_model, paths["onnx"], samples.patches, wanted)
     _write_ir(float_model, paths["openvino"], samples.patches, wanted)
+    try:
+        for path in paths.values():
+            _check(path, samples.patches, wanted)
+    except ModelError:
+        for path in (*paths.values(), paths["openvino"].with_suffix(".bin")):
+            path.unlink()
+        raise
     return list(paths.values())
+
+
+def _check(path: Path, patches: Patches, wanted: Array) -> None:
+    model = load_model(path)
+    worst = float(np.abs(model.predict_patches(patches) - wanted).max())
+    if worst > model.engine.tolerance:
+        raise ModelError(
+            f"model file {path}: expected at most {model.engine.tolerance:g} SBR from the float "
+            f"model on the calibration patches, got {worst:.3g}"
+        )
 
 
 # ---- ONNX Runtime --------------------------------------------------------------------------------
@@ -168,7 +193,9 @@ def _quantize_with_nncf(float_model: Any, patches: Patches) -> Any:
             nncf.Dataset(list(patches), lambda patch: {"patch": patch[None, None]}),
             subset_size=len(patches),
             target_device=nncf.TargetDevice.CPU,
-            fast_bias_correction=False,
+            # The accurate one goes layer by layer and may add up what it corrects: on the bundled
+            # model it made an error of 0.09 SBR where the fast one leaves 0.01.
+            fast_bias_correction=True,
             ignored_scope=nncf.IgnoredScope(types=[FLOAT_OPERATIONS["openvino"]]),
             advanced_parameters=nncf.AdvancedQuantizationParameters(
                 overflow_fix=nncf.OverflowFix.ENABLE,

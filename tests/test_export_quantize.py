@@ -19,6 +19,7 @@ from export.samples import Samples
 from export.to_onnx import write_model
 from nigroedge.artefact import read_artefact
 from nigroedge.engine.openvino import import_openvino
+from nigroedge.errors import ModelError
 from nigroedge.grid import PatchGrid
 from nigroedge.model import ModelSpec, load_model, read_spec
 from tests.conftest import ROOT
@@ -85,6 +86,16 @@ def test_the_mean_error_on_calibration_patches_is_taken_out(model):
     for path in sibling_paths(model).values():
         error = load_model(path).predict_patches(seen) - expected
         assert abs(error.mean()) < 1e-4
+
+
+def test_siblings_that_break_the_promise_are_refused_and_not_left(model, tmp_path, monkeypatch):
+    alone = tmp_path / "alone.onnx"
+    alone.write_bytes(model.read_bytes())
+    monkeypatch.setattr("export.quantize.line", lambda got, wanted: (1.0, 0.5))
+
+    with pytest.raises(ModelError, match="self-test|at most 0.15 SBR from the float model"):
+        quantize(alone, samples(4, seed=1))
+    assert [alone] == list(tmp_path.iterdir())
 
 
 def test_weights_use_half_of_their_range_in_onnx(model):
