@@ -93,7 +93,7 @@ def test_siblings_that_break_the_promise_are_refused_and_not_left(model, tmp_pat
     alone.write_bytes(model.read_bytes())
     monkeypatch.setattr("export.quantize.line", lambda got, wanted: (1.0, 0.5))
 
-    with pytest.raises(ModelError, match="self-test|at most 0.15 SBR from the float model"):
+    with pytest.raises(ModelError, match=r"self-test|at most 0\.15 SBR from the float model"):
         quantize(alone, samples(4, seed=1))
     assert [alone] == list(tmp_path.iterdir())
 
