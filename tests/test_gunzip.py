@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nigroedge.errors import FormatError
-from nigroedge.io.nifti import gunzip
+from nigroedge.io import gunzip
 
 
 def stream(content):

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from nigroedge.errors import FormatError, GeometryError, InputError
-from nigroedge.io.nifti import gunzip, load_volume, nifti, save_volume
+from nigroedge.io import gunzip, nifti
+from nigroedge.io.nifti import load_volume, save_volume
 from nigroedge.volume import STORED_DTYPES, Volume
 from tests.nifti_files import LPS_AFFINE, header_bytes, nifti_bytes, qform_fields
 
