@@ -8,7 +8,7 @@ reader of landmarks.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nigroedge.embed import get_cmake_dir, get_include, get_library
@@ -41,24 +41,31 @@ __all__ = [
     "save_volume",
 ]
 
-_MODULES = {
-    "embed": ("get_cmake_dir", "get_include", "get_library"),
-    "io.landmarks": ("load_landmarks",),
-    "io.nifti": ("load_volume", "save_volume"),
-    "model": ("Model", "ModelCard", "ModelSpec", "load_model"),
-    "preprocess": ("active_isa", "available_isas", "crop_patch", "normalize"),
-    "result": ("Result", "SideResult"),
-    "volume": ("Volume",),
+_HOME = {
+    "Model": "model",
+    "ModelCard": "model",
+    "ModelSpec": "model",
+    "Result": "result",
+    "SideResult": "result",
+    "Volume": "volume",
+    "active_isa": "preprocess",
+    "available_isas": "preprocess",
+    "crop_patch": "preprocess",
+    "get_cmake_dir": "embed",
+    "get_include": "embed",
+    "get_library": "embed",
+    "load_landmarks": "io.landmarks",
+    "load_model": "model",
+    "load_volume": "io.nifti",
+    "normalize": "preprocess",
+    "save_volume": "io.nifti",
 }
 
 
-def __getattr__(name: str) -> object:
-    for module, names in _MODULES.items():
-        if name in names:
-            value: object = getattr(import_module(f"{__name__}.{module}"), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:
