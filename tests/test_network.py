@@ -66,6 +66,15 @@ def test_features_are_the_last_maps_before_the_pool():
     assert np.abs(features - np.array([89, 125, 89]).reshape(3, 1, 1)).max() < 1e-4
 
 
+@pytest.mark.parametrize("isa", ISAS)
+def test_maps_may_be_one_voxel_deep(isa):
+    content = filled(networks.chain("c1 p c1 c1 f1", (4, 4, 3)), 1)
+    patch = np.zeros((1, 4, 4, 3), np.float32)
+
+    # Biases alone: 1 in 2 x 2 x 1 voxels, then 4 + 1, then 20 + 1, and 4 of these plus 1.
+    assert run(content, patch, isa=isa).tolist() == pytest.approx([85.0], abs=1e-4)
+
+
 def test_no_patches_give_no_outputs():
     assert run(networks.chain("c2 p f1"), np.empty((0, 6, 5, 4), np.float32)).shape == (0,)
 

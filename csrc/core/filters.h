@@ -1,7 +1,7 @@
 // Transforms of 3 x 3 x 3 filters for Winograd's minimal filtering, in double.
 //
-// They belong to the transforms of inputs and outputs in kernels/conv_body.inc: the same points,
-// and the scale of each point's row here.
+// They belong to the transforms of inputs and outputs in kernels/conv_transforms.inc: the same
+// points, and the scale of each point's row here.
 //
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -14,11 +14,13 @@
 
 namespace nigro {
 
-// M + 2 rows of three: what F(M, 3) makes of the three weights along one axis. M is 2 or 4.
+// What F(4, 3) makes of the three weights along one axis: a row of three for each of its positions;
+// with m = 2, the rows of the four positions that F(2, 3) has.
 using FilterTransform = std::vector<std::array<double, 3>>;
 FilterTransform filter_transform(std::size_t m);
 
-// Transforms 'weights', [27][16], to 'result', [positions of the tile][16].
-void transform_filters(kernels::TileShape tile, const double* weights, double* result);
+// Transforms 'weights', [27][16], along x and y to [positions of a footprint][3 taps along z][16],
+// times kTapScales.
+void transform_filters(kernels::Sides sides, const double* weights, float* result);
 
 }  // namespace nigro

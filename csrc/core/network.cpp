@@ -29,7 +29,7 @@ public:
         plan_features();
         arena_.allocate();
         locate();
-        for (const auto& stage : stages_) stage->pack(arena_, threads_);
+        for (const auto& stage : stages_) stage->pack(kernels_, arena_, threads_);
         for (Dense& dense : denses_) dense.pack(arena_, threads_);
     }
 

@@ -29,53 +29,11 @@ StageWork work_of(const FirstConv& first) {
     return {text(first.spec()), direct(first.spec()), first.products()};
 }
 
+StageWork work_of(const WinogradConv& conv) {
+    return {text(conv.spec()), direct(conv.spec()), conv.products(conv.pools())};
+}
+
 // ------------------------------------------------------------------------------------- Winograd
-
-// The regions of one layer.
-class Regions {
-public:
-    Regions(const ConvSpec& spec, Arena& arena) {
-        const bool pool = spec.n_pools > 0;
-        for (const Region& region : plan_regions(spec, pool))
-            convs_.emplace_back(spec, pool, region, arena);
-    }
-
-    void pack(const Arena& arena, ThreadPool& threads) {
-        for (WinogradConv& conv : convs_) conv.pack(arena, threads);
-    }
-
-    const std::vector<WinogradConv>& all() const { return convs_; }
-    const WinogradConv& main() const { return convs_.front(); }
-    bool pools() const { return main().pools(); }
-    Extent output_extent() const { return main().output_extent(pools()); }
-
-    Extent input_stored() const {
-        Extent most{};
-        for (const WinogradConv& conv : convs_) {
-            const Extent stored = conv.input_stored();
-            most = {std::max(most.x, stored.x), std::max(most.y, stored.y),
-                    std::max(most.z, stored.z)};
-        }
-        return most;
-    }
-    std::size_t v_size() const { return largest(&WinogradConv::v_size); }
-    std::size_t m_size() const { return largest(&WinogradConv::m_size); }
-
-    StageWork work() const {
-        StageWork work{text(main().spec()), direct(main().spec()), 0};
-        for (const WinogradConv& conv : convs_) work.products += conv.products(pools());
-        return work;
-    }
-
-private:
-    std::size_t largest(std::size_t (WinogradConv::*size)() const) const {
-        std::size_t most = 0;
-        for (const WinogradConv& conv : convs_) most = std::max(most, (conv.*size)());
-        return most;
-    }
-
-    std::vector<WinogradConv> convs_;
-};
 
 class MapPlanes final : public PlaneSource {
 public:
@@ -94,22 +52,24 @@ private:
 class ConvStage final : public Stage {
 public:
     ConvStage(const ConvSpec& spec, Arena& arena, ScratchPlan& scratch)
-        : regions_(spec, arena), scratch_(scratch) {
-        scratch.need(regions_.v_size(), regions_.m_size());
+        : conv_(spec, arena), scratch_(scratch) {
+        scratch.need(conv_.scratch());
     }
 
-    void pack(const Arena& arena, ThreadPool& threads) override { regions_.pack(arena, threads); }
+    void pack(const Kernels& kernels, const Arena& arena, ThreadPool& threads) override {
+        conv_.pack(kernels, arena, threads);
+    }
     void run(const Frame& frame, const Maps& in, const Maps& out) override {
-        run_blocks(frame, in, regions_.pools(), out);
+        run_blocks(frame, in, conv_.pools(), out);
     }
     void run_unpooled(const Frame& frame, const Maps& in, const Maps& out) override {
         run_blocks(frame, in, false, out);
     }
-    Extent output_extent() const override { return regions_.output_extent(); }
-    StageWork work() const override { return regions_.work(); }
+    Extent output_extent() const override { return conv_.output_extent(conv_.pools()); }
+    StageWork work() const override { return work_of(conv_); }
     std::size_t n_convs() const override { return 1; }
     std::size_t input_border() const override { return 1; }
-    Extent input_stored() const override { return regions_.input_stored(); }
+    Extent input_stored() const override { return conv_.input_stored(); }
 
 private:
     // Blocks of columns of one region, as many for each thread, so that none ends with one more
@@ -118,31 +78,31 @@ private:
         std::size_t n_columns, n_blocks;
     };
 
-    static Blocks blocks_of(const WinogradConv& conv, const Frame& frame, bool pooled) {
+    Blocks blocks_of(const Region& region, const Frame& frame, bool pooled) const {
         const std::size_t n_threads = frame.threads.size();
-        const std::size_t n = frame.n_samples * conv.columns_x(pooled) * conv.columns_y(pooled);
-        return {n, (conv.blocks(n, pooled) + n_threads - 1) / n_threads * n_threads};
+        const std::size_t n = frame.n_samples * region.columns_x() * region.columns_y();
+        return {n, (conv_.blocks(region, n, pooled) + n_threads - 1) / n_threads * n_threads};
     }
 
     void run_blocks(const Frame& frame, const Maps& in, bool pooled, const Maps& out) {
         const MapPlanes source(in);
         std::size_t n_items = 0;
-        for (const WinogradConv& conv : regions_.all())
-            n_items += blocks_of(conv, frame, pooled).n_blocks;
+        for (const Region& region : conv_.regions(pooled))
+            n_items += blocks_of(region, frame, pooled).n_blocks;
         frame.threads.deal(n_items, [&](std::size_t thread, std::size_t item) {
-            const WinogradConv* conv = regions_.all().data();
-            Blocks blocks = blocks_of(*conv, frame, pooled);
+            const Region* region = conv_.regions(pooled).data();
+            Blocks blocks = blocks_of(*region, frame, pooled);
             while (item >= blocks.n_blocks) {
                 item -= blocks.n_blocks;
-                blocks = blocks_of(*++conv, frame, pooled);
+                blocks = blocks_of(*++region, frame, pooled);
             }
             const Share columns = share(blocks.n_columns, item, blocks.n_blocks);
-            conv->run(frame.kernels, source, columns.first, columns.last, scratch_.of(thread),
-                      pooled, out);
+            conv_.run(frame.kernels, source, *region, columns.first, columns.last,
+                      scratch_.of(thread), pooled, out);
         });
     }
 
-    Regions regions_;
+    WinogradConv conv_;
     const ScratchPlan& scratch_;
 };
 
@@ -152,7 +112,7 @@ class FirstStage final : public Stage {
 public:
     FirstStage(const ConvSpec& spec, Arena& arena) : first_(spec, arena) {}
 
-    void pack(const Arena& arena, ThreadPool&) override { first_.pack(arena); }
+    void pack(const Kernels&, const Arena& arena, ThreadPool&) override { first_.pack(arena); }
     void run(const Frame& frame, const Maps& in, const Maps& out) override {
         first_.transform(frame.kernels, frame.threads, in, frame.n_samples);
         const std::size_t n_x = first_.spec().extent.x;
@@ -229,29 +189,29 @@ public:
     FusedStage(const ConvSpec& first, const ConvSpec& second, std::size_t n_threads, Arena& arena,
                ScratchPlan& scratch)
         : first_(first, arena),
-          regions_(second, arena),
+          second_(second, arena),
           scratch_(scratch),
-          rings_(n_threads,
-                 RingPlanes(first_, regions_.input_stored(), regions_.main().tile().x + 2)) {
-        scratch.need(regions_.v_size(), regions_.m_size());
+          rings_(n_threads, RingPlanes(first_, second_.input_stored(),
+                                       second_.regions(true).front().sides().x + 2)) {
+        scratch.need(second_.scratch());
         for (RingPlanes& ring : rings_) ring.reserve(arena);
         for (const bool pooled : {false, true}) starts_[pooled] = row_starts(pooled);
     }
 
-    void pack(const Arena& arena, ThreadPool& threads) override {
+    void pack(const Kernels& kernels, const Arena& arena, ThreadPool& threads) override {
         first_.pack(arena);
-        regions_.pack(arena, threads);
+        second_.pack(kernels, arena, threads);
         for (RingPlanes& ring : rings_) ring.locate(arena);
     }
     void run(const Frame& frame, const Maps& in, const Maps& out) override {
-        run_rows(frame, in, regions_.pools(), out);
+        run_rows(frame, in, second_.pools(), out);
     }
     void run_unpooled(const Frame& frame, const Maps& in, const Maps& out) override {
         run_rows(frame, in, false, out);
     }
-    Extent output_extent() const override { return regions_.output_extent(); }
+    Extent output_extent() const override { return second_.output_extent(second_.pools()); }
     StageWork work() const override {
-        const StageWork first = work_of(first_), second = regions_.work();
+        const StageWork first = work_of(first_), second = work_of(second_);
         return {first.what + "; " + second.what, first.direct + second.direct,
                 first.products + second.products};
     }
@@ -263,9 +223,9 @@ private:
     // Where rows of tiles begin along x, all regions taken together.
     std::vector<std::size_t> row_starts(bool pooled) const {
         std::set<std::size_t> starts;
-        for (const WinogradConv& conv : regions_.all())
-            for (std::size_t i = 0; i < conv.columns_x(pooled); ++i)
-                starts.insert(conv.first().x + i * conv.tile().x);
+        for (const Region& region : second_.regions(pooled))
+            for (std::size_t i = 0; i < region.columns_x(); ++i)
+                starts.insert(region.x + i * region.sides().x);
         return {starts.begin(), starts.end()};
     }
 
@@ -277,24 +237,24 @@ private:
             frame.n_samples * starts.size(), [&](std::size_t thread, std::size_t item) {
                 const std::size_t sample = item / starts.size(), x = starts[item % starts.size()];
                 rings_[thread].prepare(frame.kernels, sample, x);
-                for (const WinogradConv& conv : regions_.all())
-                    run_row(frame.kernels, conv, sample, x, thread, pooled, out);
+                for (const Region& region : second_.regions(pooled))
+                    run_row(frame.kernels, region, sample, x, thread, pooled, out);
             });
     }
 
-    // The row of tiles of a region that begins at x, if one does.
-    void run_row(const Kernels& kernels, const WinogradConv& conv, std::size_t sample,
-                 std::size_t x, std::size_t thread, bool pooled, const Maps& out) {
-        const std::size_t first = conv.first().x, step = conv.tile().x;
-        const std::size_t n_x = conv.columns_x(pooled), n_y = conv.columns_y(pooled);
-        if (x < first || (x - first) % step != 0 || (x - first) / step >= n_x) return;
-        const std::size_t row = sample * n_x + (x - first) / step;
-        conv.run(kernels, rings_[thread], row * n_y, (row + 1) * n_y, scratch_.of(thread), pooled,
-                 out);
+    // The row of columns of a region that begins at x, if one does.
+    void run_row(const Kernels& kernels, const Region& region, std::size_t sample, std::size_t x,
+                 std::size_t thread, bool pooled, const Maps& out) {
+        const std::size_t step = region.sides().x, n_x = region.columns_x();
+        if (x < region.x || (x - region.x) % step != 0 || (x - region.x) / step >= n_x) return;
+        const std::size_t n_y = region.columns_y();
+        const std::size_t row = sample * n_x + (x - region.x) / step;
+        second_.run(kernels, rings_[thread], region, row * n_y, (row + 1) * n_y,
+                    scratch_.of(thread), pooled, out);
     }
 
     FirstConv first_;
-    Regions regions_;
+    WinogradConv second_;
     const ScratchPlan& scratch_;
     std::vector<RingPlanes> rings_;
     std::vector<std::size_t> starts_[2];  // of rows, without and with the pool
@@ -307,7 +267,7 @@ class PoolStage final : public Stage {
 public:
     explicit PoolStage(Extent input) : input_(input) {}
 
-    void pack(const Arena&, ThreadPool&) override {}
+    void pack(const Kernels&, const Arena&, ThreadPool&) override {}
     void run(const Frame& frame, const Maps& in, const Maps& out) override {
         for (std::size_t sample = 0; sample < frame.n_samples; ++sample)
             for (std::size_t block = 0; block < in.n_blocks(); ++block)

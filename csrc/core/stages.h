@@ -44,32 +44,29 @@ public:
     explicit ScratchPlan(std::size_t n_threads) : places_(n_threads), all_(n_threads) {}
 
     // What one convolution asks for.
-    void need(std::size_t v_size, std::size_t m_size) {
-        v_size_ = std::max(v_size_, v_size);
-        m_size_ = std::max(m_size_, m_size);
+    void need(const ScratchSize& size) {
+        size_ = {std::max(size_.planes, size.planes), std::max(size_.depth, size.depth)};
     }
     void reserve(Arena& arena) {
-        for (Place& place : places_) place = {arena.reserve(v_size_), arena.reserve(m_size_)};
+        for (ScratchSize& place : places_)
+            place = {arena.reserve(size_.planes), arena.reserve(size_.depth)};
     }
     void locate(const Arena& arena) {
         for (std::size_t i = 0; i < all_.size(); ++i)
-            all_[i] = {arena.at(places_[i].v), arena.at(places_[i].m)};
+            all_[i] = {arena.at(places_[i].planes), arena.at(places_[i].depth)};
     }
     const Scratch& of(std::size_t thread) const { return all_[thread]; }
 
 private:
-    struct Place {
-        std::size_t v, m;
-    };
-    std::size_t v_size_ = 0, m_size_ = 0;
-    std::vector<Place> places_;
+    ScratchSize size_{0, 0};
+    std::vector<ScratchSize> places_;
     std::vector<Scratch> all_;
 };
 
 class Stage {
 public:
     virtual ~Stage() = default;
-    virtual void pack(const Arena& arena, ThreadPool& threads) = 0;
+    virtual void pack(const kernels::Kernels& kernels, const Arena& arena, ThreadPool& threads) = 0;
     virtual void run(const Frame& frame, const Maps& in, const Maps& out) = 0;
 
     // Only for the last convolution: the same without its max-pool.

@@ -1,12 +1,9 @@
 // 3 x 3 x 3 convolutions by Winograd's minimal filtering, with bias, ReLU and max-pool fused.
 //
-// Tiles of outputs (such as 4 x 4 x 4) are made from overlapping tiles of inputs: transform the
-// inputs, multiply position by position with transformed weights, transform back. A layer is one
-// region of tiles or several: where its extent leaves a remainder, tiles that are shorter there may
-// cost less than whole ones of which half is dropped. Which, follows from the shape of the layer
-// alone. A block of columns of tiles passes through the three stages while its values are in cache.
-// The algorithm, its costs and its errors: docs/engine.md.
-// SPDX-License-Identifier: Apache-2.0
+// Columns (a footprint in the plane at every z) pass through three steps, a block of them at a
+// time, while their values are in cache: transform the planes of inputs; for each position of the
+// plane convolve along z, with weights that are transformed along x and y; transform back. The
+// algorithm, its costs and its errors: docs/engine.md. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>
@@ -16,91 +13,84 @@
 #include "core/graph.h"
 #include "core/maps.h"
 #include "core/threads.h"
+#include "core/tiling.h"
 #include "kernels/kernels.h"
 
 namespace nigro {
 
-// Memory of one thread for one layer's block.
-struct Scratch {
-    float* v;
-    float* m;
+// One thread's memory for a block of columns: their transformed planes, and what the convolution
+// along z needs. As a size: floats of each.
+template <class T>
+struct ScratchOf {
+    T planes, depth;
 };
+using Scratch = ScratchOf<float*>;
+using ScratchSize = ScratchOf<std::size_t>;
 
 // Where a column finds the planes of its inputs: x + 2 pointers for each block of channels.
 class PlaneSource {
 public:
     virtual ~PlaneSource() = default;
-    // Makes 'planes' point at the rows (stored coordinates) that tile (tile_x, tile_y) begins with.
+    // Makes 'planes' point at the rows (stored coordinates) that column (x, y) begins with.
     virtual void planes(std::size_t sample, std::size_t block, std::size_t x, std::size_t y,
                         std::size_t n_planes, const float** planes) const = 0;
     virtual std::size_t y_stride() const = 0;
 };
 
-// The outputs [first, first + size) of a layer, in tiles of one shape. Where a max-pool follows,
-// the last regions along an axis leave out an odd remainder that it drops.
-struct Region {
-    kernels::Tile tile;
-    Extent first, size;
-};
-
-// The regions that cost least; the first one begins at 0. 'pool' as below.
-std::vector<Region> plan_regions(const ConvSpec& spec, bool pool);
-
-// One region of a layer.
 class WinogradConv {
 public:
-    // Plans the region and reserves its weights. 'pool' fuses one max-pool of 2 x 2 x 2.
-    WinogradConv(const ConvSpec& spec, bool pool, const Region& region, Arena& arena);
+    // Plans the layer and reserves its weights. A max-pool that follows is fused.
+    WinogradConv(const ConvSpec& spec, Arena& arena);
 
-    // Transforms and packs the weights into the arena, the blocks of outputs shared among
-    // 'threads'.
-    void pack(const Arena& arena, ThreadPool& threads);
+    // Transforms and packs the weights into the arena with all threads.
+    void pack(const kernels::Kernels& kernels, const Arena& arena, ThreadPool& threads);
 
-    kernels::TileShape tile() const { return kernels::kTileShapes[region_.tile]; }
-    const Extent& first() const { return region_.first; }
-    std::size_t n_positions() const;
-    bool pools() const { return pool_; }
+    bool pools() const { return spec_.n_pools > 0; }
     const ConvSpec& spec() const { return spec_; }
+    // The regions with the max-pool if there is one, or without it: then they take in what it would
+    // have dropped.
+    const std::vector<Region>& regions(bool pooled) const { return regions_[pooled]; }
 
-    // The extent in memory of inputs that tiles may read without a check.
+    // The extent in memory of inputs that columns may read without a check.
     Extent input_stored() const;
     Extent output_extent(bool pooled) const;
 
-    // Multiply-adds of the region's positions for one sample, channels in whole blocks.
+    // Multiply-adds of the positions of one sample, channels in whole blocks.
     double products(bool pooled) const;
 
-    // Floats of scratch that one thread needs.
-    std::size_t v_size() const;
-    std::size_t m_size() const;
+    ScratchSize scratch() const;
 
-    // Columns of tiles in one sample of the region: along x, along y; and tiles in one column.
-    std::size_t columns_x(bool pooled) const;
-    std::size_t columns_y(bool pooled) const;
-    std::size_t tiles_z(bool pooled) const;
+    // Blocks that a run of columns of a region is cut into.
+    std::size_t blocks(const Region& region, std::size_t n_columns, bool pooled) const;
 
-    // Blocks that a run of columns is cut into.
-    std::size_t blocks(std::size_t n_columns, bool pooled) const;
-
-    // Runs columns [first, last), counted with y fastest, then x, then the sample.
-    void run(const kernels::Kernels& kernels, const PlaneSource& source, std::size_t first,
-             std::size_t last, const Scratch& scratch, bool pooled, const Maps& out) const;
+    // Runs columns [first, last) of a region, counted with y fastest, then x, then the sample.
+    void run(const kernels::Kernels& kernels, const PlaneSource& source, const Region& region,
+             std::size_t first, std::size_t last, const Scratch& scratch, bool pooled,
+             const Maps& out) const;
 
 private:
-    Extent needed(bool pooled) const;
-    std::size_t block_columns(bool pooled) const;
-    std::size_t v_stride(std::size_t n_tiles) const;
-    std::size_t m_stride(std::size_t n_tiles) const;
     struct Block;
+    struct Column;
+    DepthTiles depth(bool pooled) const;
+    std::size_t block_columns(const Region& region, bool pooled) const;
+    std::size_t n_positions() const;
+    std::size_t n_blocks() const;
+    std::size_t n_filters() const;
+    std::size_t depth_places() const;
+    Column column(const Block& block, std::size_t i) const;
     void transform_inputs(const kernels::Kernels&, const PlaneSource&, const Block&) const;
-    void multiply(const kernels::Kernels&, const Block&) const;
+    void convolve_depth(const kernels::Kernels&, const Block&) const;
     void transform_outputs(const kernels::Kernels&, const Block&, const Maps& out) const;
-    void pack_part(std::size_t block, std::size_t first, std::size_t last) const;
+    void pack_input(const kernels::Kernels& kernels, std::size_t in, std::size_t block) const;
+    float* weights_of(std::size_t position, std::size_t block) const;
 
     ConvSpec spec_;
-    bool pool_;
-    Region region_;
+    std::vector<Region> regions_[2];  // without and with the pool
     std::size_t weights_place_, bias_place_;
+    // [position][block of outputs], each [inputs][3 taps along z][16] or [6 positions along z]
+    // [inputs][16]: depth_weights() is for those that are used often.
     float* weights_ = nullptr;
+    bool taps_;
     float* bias_ = nullptr;
 };
 

@@ -62,40 +62,62 @@ constexpr std::size_t kLanes = 16;
 
 constexpr std::size_t kChannelBlock = 16;
 
-// The tiles of outputs that Winograd kernels make: M outputs along an axis come from M + 2 inputs.
-enum Tile : int { kTile444, kTile442, kTile222, kTile244, kTile424, kTileKinds };
-struct TileShape {
-    std::size_t x, y, z;
+// Winograd's minimal filtering makes M outputs along an axis from M + 2 inputs, by a product for
+// each of M + 2 positions. Here it runs in the plane of x and y first, so that a convolution
+// becomes one along z for each position of the plane, and then along z.
+//
+// A footprint of outputs in the plane, made from (x + 2)(y + 2) positions, y fastest.
+enum Footprint : int { kFoot44, kFoot24, kFoot42, kFoot22, kFootprints };
+struct Sides {
+    std::size_t x, y;
 };
-constexpr TileShape kTileShapes[kTileKinds] = {
-    {4, 4, 4}, {4, 4, 2}, {2, 2, 2}, {2, 4, 4}, {4, 2, 4}};
+constexpr Sides kFootprintSides[kFootprints] = {{4, 4}, {2, 4}, {4, 2}, {2, 2}};
 
-// Where the tiles of one column go: blocks at values + x * x_stride + y * y_stride + z * 16 for
-// x < n_x, y < n_y, z < n_z (n_z counts the whole column); what a tile makes beyond is dropped.
+// Positions along an axis are F(4, 3)'s, for the points 0, 3/4, -3/4, 3/2, -3/2 and infinity. Those
+// of F(2, 3) are four of them, with the same weights.
+constexpr std::size_t kPositions = 6;
+constexpr std::size_t kPositionsOfTwo[4] = {0, 1, 2, 5};
+
+// Where outputs go: blocks at values + x * x_stride + y * y_stride + z * 16 for x < n_x, y < n_y,
+// z < n_z; what a footprint makes beyond is dropped.
 struct OutputColumn {
     float* values;
     std::size_t x_stride, y_stride;
     std::size_t n_x, n_y, n_z;
 };
 
-// A column is a tile's footprint in x and y, repeated n_tiles times along z. A tile has
-// P = (x + 2)(y + 2)(z + 2) positions, counted with z fastest.
-struct WinogradKernels {
-    // Transform one block of channels of a column. 'planes[x]', x < tile x + 2, points at the first
-    // input of plane x; y advances by 'y_stride', z by 16. Position p of tile t goes to
-    // v + p * v_stride + t * 16.
-    void (*input)(const float* const* planes, std::size_t y_stride, std::size_t n_tiles, float* v,
-                  std::size_t v_stride);
+// A column is a footprint at every z.
+struct PlaneKernels {
+    // Transform n_z planes of one block of channels of a column. 'planes[x]', x < footprint x + 2,
+    // points at the first input of row x; y advances by 'y_stride', z by 16. Position i at z goes
+    // to p + i * p_stride + z * 16.
+    void (*input)(const float* const* planes, std::size_t y_stride, std::size_t n_z, float* p,
+                  std::size_t p_stride);
 
-    // Transform the sums m + p * m_stride + t * 16 of one block of channels of a column back, add
-    // 'bias' (16 floats), replace by 'floor' what is below it, and write the outputs.
-    void (*output)(const float* m, std::size_t m_stride, std::size_t n_tiles, const float* bias,
-                   float floor, const OutputColumn& out);
+    // Transform such positions of one block of channels of a column back, add 'bias' (16 floats),
+    // replace by 'floor' what is below it, and write the outputs.
+    void (*output)(const float* p, std::size_t p_stride, const float* bias, float floor,
+                   const OutputColumn& out);
 
     // The same, then the maximum of each window of 2 x 2 x 2 outputs; 'out' counts windows.
-    void (*output_pool)(const float* m, std::size_t m_stride, std::size_t n_tiles,
-                        const float* bias, float floor, const OutputColumn& out);
+    void (*output_pool)(const float* p, std::size_t p_stride, const float* bias, float floor,
+                        const OutputColumn& out);
 };
+
+// The work of one position of the plane: n_columns runs of 4 fours + 2 twos outputs along z, by
+// 'fours' tiles of F(4, 3) and then 'twos' tiles of F(2, 3); n_in and n_out count blocks. Weights
+// are taps, or transformed already.
+struct DepthShape {
+    std::size_t n_columns, fours, twos, n_in, n_out;
+    bool taps;
+};
+
+// The three taps along z come times these, so that all factors of their transform are exact in
+// float32, and few.
+constexpr double kTapScales[3] = {32.0 / 243.0, 48.0 / 243.0, 72.0 / 243.0};
+
+// Blocks of outputs that a kernel makes at once, at most.
+constexpr std::size_t kMaxProductBlocks = 2;
 
 struct Kernels {
     const char* name;  // the instruction set, as NIGROEDGE_ISA spells it
@@ -121,15 +143,20 @@ struct Kernels {
     // dst[i] = float32(fma(float64(x[i]), gain, offset)); dst may be x.
     void (*rescale)(const float* x, std::size_t n, double gain, double offset, float* dst);
 
-    WinogradKernels winograd[kTileKinds];
+    PlaneKernels plane[kFootprints];
 
-    // For each position, the sum over i of v[t][i] * u[i][o] for tiles t and outputs o, in
-    // ascending order by FMA from zero. 'v' is [n_in / 16][n_tiles][16], 'u' is
-    // [n_out / 16][n_in][16], 'm' is [n_out / 16][n_tiles][16]; n_in and n_out are multiples of
-    // 16. The next position lies v_stride, n_in * n_out and m_stride further.
-    void (*winograd_product)(const float* v, std::size_t v_stride, const float* u, float* m,
-                             std::size_t m_stride, std::size_t n_positions, std::size_t n_tiles,
-                             std::size_t n_in, std::size_t n_out);
+    // Transform taps along z, [n_in][3][16], to the six positions of F(4, 3), each [n_in][16] and
+    // 'stride' after the one before. Those of +-3/4 have the other sign.
+    void (*depth_weights)(const float* taps, std::size_t n_in, float* weights, std::size_t stride);
+
+    // A convolution along z in place, of one position of the plane: output z of a column is the sum
+    // of taps 0, 1, 2 times inputs z, z + 1, z + 2. 'p' is [n_in][n_columns][z][16] on the way in
+    // and [n_out] of the same on the way out; 'weights' are taps [n_out][16 n_in][3][16], or
+    // [n_out][6][16 n_in][16] from depth_weights(), with the same result; as many again are
+    // prefetched. Sums over inputs run in ascending order by FMA from zero. 'scratch' has room for
+    // 96 floats times (rows * (n_in + b) + (16 n_in + 1) * b), rows = n_columns (fours + twos),
+    // b = kMaxProductBlocks.
+    void (*conv_depth)(const DepthShape& shape, const float* weights, float* p, float* scratch);
 
     // A convolution of one channel makes 4 outputs along y from 6 inputs, by F(4, 3), and takes the
     // taps along x and z as they are. first_input() transforms rows y … y + 5 of a plane, n_z

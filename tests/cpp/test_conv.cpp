@@ -3,7 +3,9 @@
 //
 // Buffers are as long as the contracts say and not one float longer, for the sanitizers.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <string>
 #include <vector>
@@ -14,11 +16,15 @@
 namespace {
 
 using check::Random;
+using nigro::kernels::DepthShape;
 using nigro::kernels::Kernels;
-using nigro::kernels::kTileKinds;
-using nigro::kernels::kTileShapes;
+using nigro::kernels::kFootprints;
+using nigro::kernels::kFootprintSides;
+using nigro::kernels::kPositions;
+using nigro::kernels::kPositionsOfTwo;
+using nigro::kernels::kTapScales;
 using nigro::kernels::OutputColumn;
-using nigro::kernels::TileShape;
+using nigro::kernels::Sides;
 using Floats = std::vector<float>;
 
 constexpr std::size_t kBlock = nigro::kernels::kChannelBlock;
@@ -36,101 +42,193 @@ std::string label(const Kernels& kernels, const std::string& slot, std::size_t n
     return std::string(kernels.name) + " " + slot + " " + std::to_string(n);
 }
 
-// -------------------------------------------------------------------------------------- Winograd
+// ----------------------------------------------------------------------------------------- plane
 
-std::size_t positions(TileShape tile) { return (tile.x + 2) * (tile.y + 2) * (tile.z + 2); }
+std::size_t positions(Sides sides) { return (sides.x + 2) * (sides.y + 2); }
 
-Floats transform_input(const Kernels& kernels, int kind, std::size_t n_tiles, const Floats& in) {
-    const TileShape tile = kTileShapes[kind];
-    const std::size_t y_stride = (n_tiles * tile.z + 2) * kBlock;
-    const std::size_t v_stride = (n_tiles + 1) * kBlock;
+Floats transform_input(const Kernels& kernels, int foot, std::size_t n_z, const Floats& in) {
+    const Sides sides = kFootprintSides[foot];
+    const std::size_t y_stride = n_z * kBlock, p_stride = (n_z + 1) * kBlock;
     const float* planes[6];
-    for (std::size_t x = 0; x < tile.x + 2; ++x)
-        planes[x] = in.data() + x * (tile.y + 2) * y_stride;
-    Floats v((positions(tile) - 1) * v_stride + n_tiles * kBlock);
-    kernels.winograd[kind].input(planes, y_stride, n_tiles, v.data(), v_stride);
-    return v;
+    for (std::size_t x = 0; x < sides.x + 2; ++x)
+        planes[x] = in.data() + x * (sides.y + 2) * y_stride;
+    Floats p((positions(sides) - 1) * p_stride + n_z * kBlock);
+    kernels.plane[foot].input(planes, y_stride, n_z, p.data(), p_stride);
+    return p;
 }
 
-Floats transform_output(const Kernels& kernels, int kind, std::size_t n_tiles, const Floats& m,
+Floats transform_output(const Kernels& kernels, int foot, std::size_t n_z, const Floats& p,
                         const Floats& bias, bool pool, std::size_t drop) {
-    const TileShape tile = kTileShapes[kind];
-    const std::size_t step = pool ? 2 : 1, m_stride = (n_tiles + 1) * kBlock;
-    const std::size_t n_x = tile.x / step, n_y = tile.y / step, n_z = n_tiles * tile.z / step;
-    Floats out(n_x * n_y * n_z * kBlock, -7.0F);
-    const OutputColumn column{out.data(),       n_y * n_z * kBlock,   n_z * kBlock,
-                              n_x - drop % n_x, n_y - drop / 2 % n_y, n_z - drop % n_z};
-    (pool ? kernels.winograd[kind].output_pool : kernels.winograd[kind].output)(
-        m.data(), m_stride, n_tiles, bias.data(), drop % 2 ? 0.0F : kNoFloor, column);
+    const Sides sides = kFootprintSides[foot];
+    const std::size_t step = pool ? 2 : 1, p_stride = (n_z + 1) * kBlock;
+    const std::size_t n_x = sides.x / step, n_y = sides.y / step, out_z = n_z / step;
+    Floats out(n_x * n_y * out_z * kBlock, -7.0F);
+    const OutputColumn column{out.data(),       n_y * out_z * kBlock, out_z * kBlock,
+                              n_x - drop % n_x, n_y - drop / 2 % n_y, out_z};
+    (pool ? kernels.plane[foot].output_pool : kernels.plane[foot].output)(
+        p.data(), p_stride, bias.data(), drop % 2 ? 0.0F : kNoFloor, column);
     return out;
 }
 
-void test_winograd_transforms(const Kernels& kernels, Random& random) {
-    for (int kind = 0; kind < kTileKinds; ++kind)
-        for (std::size_t n_tiles = 1; n_tiles < 5; ++n_tiles) {
-            const TileShape tile = kTileShapes[kind];
-            const Floats in = random_floats(
-                random, (tile.x + 2) * (tile.y + 2) * (n_tiles * tile.z + 2) * kBlock);
-            check::that(check::same(transform_input(scalar(), kind, n_tiles, in),
-                                    transform_input(kernels, kind, n_tiles, in)),
-                        label(kernels, "winograd input", n_tiles));
-            const Floats m = random_floats(
-                random, (positions(tile) - 1) * (n_tiles + 1) * kBlock + n_tiles * kBlock);
+void test_plane_transforms(const Kernels& kernels, Random& random) {
+    for (int foot = 0; foot < kFootprints; ++foot)
+        for (std::size_t n_z = 1; n_z < 6; ++n_z) {
+            const Sides sides = kFootprintSides[foot];
+            const Floats in = random_floats(random, positions(sides) * n_z * kBlock);
+            check::that(check::same(transform_input(scalar(), foot, n_z, in),
+                                    transform_input(kernels, foot, n_z, in)),
+                        label(kernels, "plane input", n_z));
+            const Floats p =
+                random_floats(random, (positions(sides) - 1) * (n_z + 1) * kBlock + n_z * kBlock);
             const Floats bias = random_floats(random, kBlock);
             for (std::size_t drop = 0; drop < 4; ++drop)
                 for (const bool pool : {false, true})
                     check::that(
-                        check::same(transform_output(scalar(), kind, n_tiles, m, bias, pool, drop),
-                                    transform_output(kernels, kind, n_tiles, m, bias, pool, drop)),
-                        label(kernels, "winograd output", n_tiles));
+                        check::same(transform_output(scalar(), foot, n_z, p, bias, pool, drop),
+                                    transform_output(kernels, foot, n_z, p, bias, pool, drop)),
+                        label(kernels, "plane output", n_z));
         }
 }
 
-void test_winograd_product(const Kernels& kernels, Random& random) {
-    for (std::size_t n_tiles = 1; n_tiles < 40; ++n_tiles) {
-        const std::size_t n_in = kBlock * (1 + n_tiles % 2), n_out = kBlock * (1 + n_tiles % 3);
-        const Floats v = random_floats(random, 2 * n_tiles * n_in);
-        const Floats u = random_floats(random, 2 * n_in * n_out);
-        Floats want(2 * n_tiles * n_out), got(2 * n_tiles * n_out);
-        scalar().winograd_product(v.data(), n_tiles * n_in, u.data(), want.data(), n_tiles * n_out,
-                                  2, n_tiles, n_in, n_out);
-        kernels.winograd_product(v.data(), n_tiles * n_in, u.data(), got.data(), n_tiles * n_out, 2,
-                                 n_tiles, n_in, n_out);
-        check::that(check::same(want, got), label(kernels, "winograd product", n_tiles));
+// What F(m, 3) makes of the weights 0, 1, 0 along an axis: at each point p of 0, +-3/4, +-3/2, p
+// over the product of its distances to the others; nothing at infinity.
+std::vector<double> middle_tap(std::size_t m) {
+    const double a = 0.75, b = 1.5, c = 2 * a * (b * b - a * a), d = 2 * b * (b * b - a * a);
+    const std::vector<double> row{0, 1 / c, -1 / c, 1 / d, -1 / d, 0};
+    if (m == 4) return row;
+    std::vector<double> of_two;
+    for (const std::size_t position : kPositionsOfTwo) of_two.push_back(row[position]);
+    return of_two;
+}
+
+// With weights that are 1 in the middle tap and 0 elsewhere, a footprint copies its inputs.
+void test_the_specification_copies_with_a_middle_tap(int foot, Random& random) {
+    const Sides sides = kFootprintSides[foot];
+    const Floats in = random_floats(random, positions(sides) * kBlock);
+    Floats p = transform_input(scalar(), foot, 1, in);
+    float* value = p.data();
+    for (const double x : middle_tap(sides.x))
+        for (const double y : middle_tap(sides.y)) {
+            for (std::size_t lane = 0; lane < kBlock; ++lane)
+                value[lane] = float(double(value[lane]) * x * y);
+            value += 2 * kBlock;
+        }
+    const Floats out = transform_output(scalar(), foot, 1, p, Floats(kBlock, 0.0F), false, 0);
+    for (std::size_t x = 0; x < sides.x; ++x)
+        for (std::size_t y = 0; y < sides.y; ++y)
+            for (std::size_t lane = 0; lane < kBlock; ++lane) {
+                const std::size_t from = ((x + 1) * (sides.y + 2) + y + 1) * kBlock + lane;
+                check::that(std::fabs(out[(x * sides.y + y) * kBlock + lane] - in[from]) < 1e-5F,
+                            "the middle tap copies, footprint " + std::to_string(foot));
+            }
+}
+
+// ----------------------------------------------------------------------------------------- depth
+
+std::size_t outputs_z(const DepthShape& shape) { return 4 * shape.fours + 2 * shape.twos; }
+
+// Floats of p, of which the way in needs the first n_in blocks and the way out n_out.
+std::size_t p_size(const DepthShape& shape, std::size_t n_blocks) {
+    return n_blocks * shape.n_columns * (outputs_z(shape) + 2) * kBlock;
+}
+
+Floats conv_depth(const Kernels& kernels, const DepthShape& shape, const Floats& weights,
+                  const Floats& in) {
+    const std::size_t rows = shape.n_columns * (shape.fours + shape.twos);
+    const std::size_t most = nigro::kernels::kMaxProductBlocks;
+    const std::size_t n_in = shape.n_in * kBlock;
+    Floats scratch(kPositions * kBlock * (rows * (shape.n_in + most) + (n_in + 1) * most));
+    Floats p = in;
+    p.resize(p_size(shape, std::max(shape.n_in, shape.n_out)));
+    kernels.conv_depth(shape, weights.data(), p.data(), scratch.data());
+    // The last two of a column are inputs that nobody cleared.
+    const std::size_t n_z = outputs_z(shape);
+    Floats out;
+    for (std::size_t column = 0; column < shape.n_out * shape.n_columns; ++column)
+        out.insert(out.end(), p.begin() + std::ptrdiff_t(column * (n_z + 2) * kBlock),
+                   p.begin() + std::ptrdiff_t((column * (n_z + 2) + n_z) * kBlock));
+    return out;
+}
+
+// Taps as they are stored, from taps as they are meant, [n_out][16 n_in][3][16].
+Floats scaled(Floats taps) {
+    for (std::size_t i = 0; i < taps.size(); ++i)
+        taps[i] = float(double(taps[i]) * kTapScales[i / kBlock % 3]);
+    return taps;
+}
+
+Floats transformed(const Kernels& kernels, const DepthShape& shape, const Floats& taps) {
+    const std::size_t n_in = shape.n_in * kBlock;
+    Floats weights(2 * taps.size());
+    for (std::size_t out = 0; out < shape.n_out; ++out)
+        kernels.depth_weights(taps.data() + out * 3 * n_in * kBlock, n_in,
+                              weights.data() + out * 6 * n_in * kBlock, n_in * kBlock);
+    return weights;
+}
+
+const std::vector<DepthShape> kDepthShapes{
+    {1, 1, 0, 1, 1, true}, {1, 0, 1, 1, 1, true}, {3, 1, 1, 2, 3, true},  {2, 5, 0, 1, 2, true},
+    {9, 0, 1, 3, 1, true}, {7, 2, 1, 1, 1, true}, {13, 1, 0, 2, 2, true}, {5, 3, 1, 3, 4, true},
+};
+
+void test_conv_depth(const Kernels& kernels, Random& random) {
+    for (DepthShape shape : kDepthShapes) {
+        const std::string what = label(kernels, "conv depth", shape.n_columns);
+        const Floats in = random_floats(random, p_size(shape, shape.n_in));
+        const Floats taps = random_floats(random, shape.n_out * shape.n_in * kBlock * 3 * kBlock);
+        const Floats want = conv_depth(scalar(), shape, taps, in);
+        check::that(check::same(want, conv_depth(kernels, shape, taps, in)), what);
+        const Floats weights = transformed(kernels, shape, taps);
+        check::that(check::same(transformed(scalar(), shape, taps), weights), what + ", weights");
+        shape.taps = false;
+        check::that(check::same(want, conv_depth(kernels, shape, weights, in)),
+                    what + ", transformed before");
     }
 }
 
-// An impulse passes input and output transforms as the definition of F(m, 3) says: with weights
-// that are 1 in the middle tap and 0 elsewhere, whose transform is known, a tile copies its inputs.
-void test_the_specification_copies_with_a_middle_tap(int kind, Random& random) {
-    const TileShape tile = kTileShapes[kind];
-    const Floats in = random_floats(random, (tile.x + 2) * (tile.y + 2) * (tile.z + 2) * kBlock);
-    const auto row = [](std::size_t m) -> std::vector<double> {  // of the middle of three weights
-        if (m == 2) return {0, 0.5, -0.5, 0};
-        const double a = 0.75, b = 1.5, c = 2 * a * (a * a - b * b), d = 2 * b * (b * b - a * a);
-        return {0, 1 / c, -1 / c, 1 / d, -1 / d, 0};
-    };
-    Floats sums = transform_input(scalar(), kind, 1, in);
-    std::size_t p = 0;
-    for (const double x : row(tile.x))
-        for (const double y : row(tile.y))
-            for (const double z : row(tile.z)) {
-                // Of a point p: the weight is p / (p * product of the others) after division by p.
-                const double weight = x * y * z;
-                for (std::size_t lane = 0; lane < kBlock; ++lane)
-                    sums[p * 2 * kBlock + lane] =
-                        float(double(sums[p * 2 * kBlock + lane]) * weight);
-                ++p;
-            }
-    const Floats out = transform_output(scalar(), kind, 1, sums, Floats(kBlock, 0.0F), false, 0);
-    for (std::size_t x = 0; x < tile.x; ++x)
-        for (std::size_t y = 0; y < tile.y; ++y)
-            for (std::size_t z = 0; z < tile.z; ++z) {
-                const std::size_t from = ((x + 1) * (tile.y + 2) + y + 1) * (tile.z + 2) + z + 1;
-                const std::size_t to = (x * tile.y + y) * tile.z + z;
-                check::that(std::fabs(out[to * kBlock] - in[from * kBlock]) < 1e-5F,
-                            "the middle tap copies, tile " + std::to_string(kind));
-            }
+// The sum of each output as it is defined, in double.
+void test_the_depth_specification_convolves(Random& random) {
+    for (const DepthShape& shape : kDepthShapes) {
+        const std::size_t n_in = shape.n_in * kBlock, n_z = outputs_z(shape);
+        const Floats in = random_floats(random, p_size(shape, shape.n_in));
+        const Floats taps = random_floats(random, shape.n_out * n_in * 3 * kBlock);
+        const Floats got = conv_depth(scalar(), shape, scaled(taps), in);
+        double worst = 0;
+        for (std::size_t at = 0; at < got.size(); ++at) {
+            const std::size_t lane = at % kBlock, z = at / kBlock % n_z;
+            const std::size_t column = at / kBlock / n_z % shape.n_columns;
+            const std::size_t out = at / kBlock / n_z / shape.n_columns;
+            double sum = 0;
+            for (std::size_t i = 0; i < n_in; ++i)
+                for (std::size_t tap = 0; tap < 3; ++tap)
+                    sum +=
+                        double(taps[((out * n_in + i) * 3 + tap) * kBlock + lane]) *
+                        double(in[((i / kBlock * shape.n_columns + column) * (n_z + 2) + z + tap) *
+                                      kBlock +
+                                  i % kBlock]);
+            worst = std::max(worst, std::fabs(sum - double(got[at])));
+        }
+        // 144 products of at most 1 each: sums of about 5, whose transforms are four times as
+        // large.
+        check::that(worst < 2e-5, "depth by definition, off by " + std::to_string(worst));
+    }
+}
+
+void test_depth_by_hand() {
+    // Taps 1, 10, 100 of the first input alone, on 1, 2, 3 …: 1 + 20 + 300, 2 + 30 + 400 …
+    for (const DepthShape& shape : {DepthShape{1, 1, 0, 1, 1, true}, {1, 0, 2, 1, 1, true}}) {
+        Floats taps(kBlock * 3 * kBlock), in(6 * kBlock);
+        for (std::size_t lane = 0; lane < kBlock; ++lane) {
+            taps[lane] = 1;
+            taps[kBlock + lane] = 10;
+            taps[2 * kBlock + lane] = 100;
+        }
+        for (std::size_t z = 0; z < 6; ++z) in[z * kBlock] = float(z + 1);
+        const Floats out = conv_depth(scalar(), shape, scaled(taps), in);
+        for (std::size_t z = 0; z < 4; ++z)
+            check::that(std::fabs(out[z * kBlock + 3] - float(321 + 111 * z)) < 1e-3F,
+                        "depth by hand, output " + std::to_string(z));
+    }
 }
 
 // ------------------------------------------------------------------------- first layer and dense
@@ -191,14 +289,14 @@ void test_the_specification_by_hand() {
     scalar().dense(x, 2, 1, w.data(), 2, Floats(kBlock, 0.5F).data(), 0, out.data(), kBlock);
     check::that(out == Floats(kBlock, 320.5F), "dense by hand");
 
-    // Nine taps of one on values of one give 9 in each of six positions; y = 0 adds the first five,
-    // in y = 1 the pairs cancel.
-    const Floats ones(3 * 6 * 3, 1.0F), taps(6 * 9 * kBlock, 1.0F), bias(kBlock, -46.0F);
+    // Nine taps of one on values of one give 9 in each of six positions; y = 0 adds the first and
+    // the pair of +-3/2 and takes off that of +-3/4: 9 + 18 - 18; in y = 1 the pairs cancel.
+    const Floats ones(3 * 6 * 3, 1.0F), taps(6 * 9 * kBlock, 1.0F), bias(kBlock, -10.0F);
     check::that(conv_first(scalar(), 1, 1, ones, taps, bias, kNoFloor) == Floats(kBlock, -1.0F),
                 "first convolution by hand");
     check::that(conv_first(scalar(), 1, 1, ones, taps, bias, 0) == Floats(kBlock, 0.0F),
                 "first convolution, cut");
-    check::that(conv_first(scalar(), 2, 1, ones, taps, bias, kNoFloor)[kBlock] == -46.0F,
+    check::that(conv_first(scalar(), 2, 1, ones, taps, bias, kNoFloor)[kBlock] == -10.0F,
                 "first convolution, second row");
 }
 
@@ -207,11 +305,13 @@ void test_the_specification_by_hand() {
 int main() {
     Random random(20230517);
     test_the_specification_by_hand();
-    for (int kind = 0; kind < kTileKinds; ++kind)
-        test_the_specification_copies_with_a_middle_tap(kind, random);
+    test_depth_by_hand();
+    test_the_depth_specification_convolves(random);
+    for (int foot = 0; foot < kFootprints; ++foot)
+        test_the_specification_copies_with_a_middle_tap(foot, random);
     for (const Kernels& kernels : nigro::kernels::available()) {
-        test_winograd_transforms(kernels, random);
-        test_winograd_product(kernels, random);
+        test_plane_transforms(kernels, random);
+        test_conv_depth(kernels, random);
         test_first_input(kernels, random);
         test_conv_first(kernels, random);
         test_dense(kernels, random);

@@ -1,0 +1,68 @@
+// Chooses the tiles of a layer: see tiling.h.
+// SPDX-License-Identifier: Apache-2.0
+#include "core/tiling.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/maps.h"
+
+namespace nigro {
+namespace {
+
+using kernels::Footprint;
+
+// Multiply-adds that regions cost, or other work expressed in them: each position of each column is
+// multiplied along z, and transformed on the way in and out; taps come from beyond the inner
+// caches. The factors are measured (docs/engine.md) and part of the plan: they choose among
+// algorithms that round differently, so they never depend on the machine.
+double cost(const std::vector<Region>& regions, const ConvSpec& spec, std::size_t n_z) {
+    constexpr double kInput = 9 * kBlock, kOutput = 9 * kBlock, kTap = 8;
+    const auto in = double(blocks_of(spec.n_in)), out = double(blocks_of(spec.n_out));
+    const DepthTiles tiles(n_z);
+    const double filters = in * out * double(kBlock * kBlock);
+    const double column = double(tiles.products()) * filters +
+                          double(tiles.n_z() + 2) * kInput * in +
+                          double(tiles.n_z()) * kOutput * out;
+    double sum = 0;
+    for (const Region& region : regions)
+        sum += double(region.positions() * region.columns_x() * region.columns_y()) * column;
+    return sum + 3 * kTap * filters * double(regions.front().positions());
+}
+
+// Outputs along an axis that would be left to the last, half empty footprint of 4.
+std::size_t tail(std::size_t n) { return n > 4 && n % 4 <= 2 ? n % 4 : 0; }
+
+// Footprints of 4 x 4, and for each axis that is cut a strip of footprints that are 2 long there.
+std::vector<Region> cut_regions(std::size_t n_x, std::size_t n_y, bool cut_x, bool cut_y) {
+    const std::size_t tail_x = cut_x ? tail(n_x) : 0, tail_y = cut_y ? tail(n_y) : 0;
+    const std::size_t main_x = n_x - tail_x, main_y = n_y - tail_y;
+    std::vector<Region> regions{{kernels::kFoot44, 0, 0, main_x, main_y}};
+    if (tail_x > 0) regions.push_back({kernels::kFoot24, main_x, 0, tail_x, main_y});
+    if (tail_y > 0) regions.push_back({kernels::kFoot42, 0, main_y, main_x, tail_y});
+    if (tail_x > 0 && tail_y > 0)
+        regions.push_back({kernels::kFoot22, main_x, main_y, tail_x, tail_y});
+    return regions;
+}
+
+}  // namespace
+
+Extent pooled_extent(Extent extent) { return {extent.x / 2, extent.y / 2, extent.z / 2}; }
+
+Extent needed_extent(Extent extent, bool pooled) {
+    if (!pooled) return extent;
+    const Extent half = pooled_extent(extent);
+    return {2 * half.x, 2 * half.y, 2 * half.z};
+}
+
+std::vector<Region> plan_regions(const ConvSpec& spec, bool pooled) {
+    const Extent needed = needed_extent(spec.extent, pooled);
+    std::vector<std::vector<Region>> plans{{{kernels::kFoot22, 0, 0, needed.x, needed.y}}};
+    for (int cuts = 0; cuts < 4; ++cuts)
+        plans.push_back(cut_regions(needed.x, needed.y, cuts & 1, cuts & 2));
+    return *std::min_element(plans.begin(), plans.end(), [&](const auto& a, const auto& b) {
+        return cost(a, spec, needed.z) < cost(b, spec, needed.z);
+    });
+}
+
+}  // namespace nigro
