@@ -8,7 +8,6 @@ checked and hashed, never the path: a file that changes on disk cannot become an
 
 from __future__ import annotations
 
-import hashlib
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -92,6 +91,8 @@ class Artefact:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of content followed by weights, in hexadecimal; computed when first asked for."""
+        import hashlib  # it loads OpenSSL: best where `hashing` asks
+
         digest = hashlib.sha256(self.content)
         digest.update(self.weights)
         return digest.hexdigest()

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nigroedge.artefact import Artefact, TensorType, read_artefact
+from nigroedge.digest import hashing
 from nigroedge.engine import Engine, open_engine
 from nigroedge.errors import InputError, ModelError
 from nigroedge.grid import PatchGrid
@@ -321,8 +322,9 @@ def load_model(
     """
     artefact = read_artefact(REFERENCE if path is None else path)
     spec = read_spec(artefact)
-    opened = open_engine(artefact, spec.grid.shape, name=engine, threads=threads)
-    _check_selftest(artefact, spec, opened)
+    with hashing(artefact):
+        opened = open_engine(artefact, spec.grid.shape, name=engine, threads=threads)
+        _check_selftest(artefact, spec, opened)
     return Model(spec, artefact, opened)
 
 

@@ -8,7 +8,6 @@ patient's and come from the affine alone.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -52,11 +51,12 @@ class Source:
 
         Of the bytes as they lie on disk, read when first asked for.
         """
+        import hashlib  # it loads OpenSSL: best where `hashing` asks
+
         digest = hashlib.sha256()
         for part in self.parts or (self.path,):
-            with part.open("rb") as file:
-                while chunk := file.read(1 << 20):
-                    digest.update(chunk)
+            with part.open("rb", buffering=0) as file:
+                hashlib.file_digest(file, lambda: digest)
         return digest.hexdigest()
 
 
