@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from nigroedge import _core
 from nigroedge.errors import ModelError
@@ -27,8 +27,7 @@ _QUANTISED_OPS = {"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearM
 Kind = Literal["onnx", "onnx-qdq", "openvino"]
 
 
-@dataclass(frozen=True)
-class TensorType:
+class TensorType(NamedTuple):
     """An input or output of a graph.
 
     Parameters

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nigroedge.artefact import Artefact, TensorType, read_artefact
 from nigroedge.digest import hashing
@@ -27,6 +26,8 @@ from nigroedge.grid import PatchGrid
 from nigroedge.preprocess import normalize
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from nigroedge.result import Result
     from nigroedge.volume import Volume
 

@@ -13,7 +13,6 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from nigroedge.digest import hashing
 from nigroedge.errors import GeometryError, InputError
@@ -22,6 +21,8 @@ from nigroedge.result import EngineUsed, InputUsed, ModelUsed, Result, SideResul
 from nigroedge.volume import Source, Volume
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from nigroedge.model import Model
 
 SIDES = ("left", "right")

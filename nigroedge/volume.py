@@ -11,12 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nigroedge.errors import GeometryError, InputError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 #: Stored types that the C++ kernels read in place, in either byte order.
 STORED_DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8")

@@ -11,24 +11,31 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from os import PathLike, fstat
 from pathlib import Path
 from time import perf_counter
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from nigroedge.errors import FormatError, InputError
-from nigroedge.io.gunzip import MAGIC as GZIP_MAGIC
-from nigroedge.io.gunzip import MAX_RATIO, GunzipStream
 from nigroedge.io.nifti_header import MAX_HEADER_BYTES, TRANSFORMS, Layout, NiftiHeader
 from nigroedge.volume import Source, Volume
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from nigroedge.io.gunzip import GunzipStream
+
+_GZIP_MAGIC = b"\x1f\x8b"
 
 #: No more than this is gunzipped: 512³ voxels of float64. A larger image belongs on disk
 #: uncompressed, where it is mapped instead of read.
 MAX_GUNZIPPED_BYTES = 1 << 30
+
+#: Deflate cannot do better than this (zlib's technical notes): a stream that is to give more bytes
+#: than this times the compressed file is refused before anything is allocated.
+MAX_RATIO = 1032
 
 #: Bytes that may follow the voxels: some programs pad a file to a block. More of them mean that the
 #: header describes less than the file holds.
@@ -86,8 +93,7 @@ def load_series(path: str | PathLike[str], *, transform: str | None = None) -> S
     return _load(Path(path), transform, max_dims=5)
 
 
-@dataclass(frozen=True, eq=False)
-class Series:
+class Series(NamedTuple):
     """Volumes that share their place.
 
     Parameters
@@ -202,14 +208,20 @@ def _beside(path: Path) -> Path:
 
 
 def _is_gzip(file: IO[bytes]) -> bool:
-    magic = file.read(len(GZIP_MAGIC))
+    magic = file.read(len(_GZIP_MAGIC))
     file.seek(0)
-    return magic == GZIP_MAGIC
+    return magic == _GZIP_MAGIC
+
+
+def _gunzip(file: IO[bytes]) -> GunzipStream:
+    from nigroedge.io.gunzip import GunzipStream  # with zlib, where there is gzip
+
+    return GunzipStream(file)
 
 
 def _read_header(path: Path, max_dims: int) -> NiftiHeader:
     with _open(path) as file:
-        start = GunzipStream(file) if _is_gzip(file) else file
+        start = _gunzip(file) if _is_gzip(file) else file
         return NiftiHeader.from_bytes(start.read(MAX_HEADER_BYTES), max_dims=max_dims)
 
 
@@ -234,7 +246,7 @@ def _gunzipped(file: IO[bytes], layout: Layout) -> npt.NDArray[Any]:
             f"expected at most {MAX_GUNZIPPED_BYTES} bytes gunzipped, got {layout.end}; gunzip the "
             f"file first, then it is read from disk"
         )
-    stream = GunzipStream(file)
+    stream = _gunzip(file)
     content = np.empty(layout.end, np.uint8)
     filled = stream.read_into(content)
     # Reading on to the end also has the checksum compared; a bomb stops here.
