@@ -53,7 +53,7 @@ def commands(tmp_path_factory) -> dict[str, list[str]]:
     patient = simulate(1)
     save_volume(patient.volume, image)
     left, right = (",".join(map(repr, mm)) for mm in (patient.left_mm, patient.right_mm))
-    files = (str(REFERENCE), str(image))
+    files = (REFERENCE, str(image))
     return {
         "C": [str(program), *files, "left", left, "right", right],
         "nigroedge": [

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,8 @@ from nigroedge.grid import PatchGrid
 from nigroedge.preprocess import normalize
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy.typing as npt
 
     from nigroedge.result import Result
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 #: Version of the contract between a model file and this package.
 FORMAT = "1"
-REFERENCE = Path(__file__).parent / "models" / "reference.onnx"
+REFERENCE = os.path.join(os.path.dirname(__file__), "models", "reference.onnx")
 
 NORMALIZATIONS = ("mean", "zscore")
 SIDES = ("both", "left", "right")
@@ -234,7 +236,9 @@ class Model:
     @property
     def path(self) -> Path:
         """Where the model file was read from."""
-        return self.artefact.path
+        from pathlib import Path
+
+        return Path(self.artefact.path)
 
     @property
     def sha256(self) -> str:
@@ -296,13 +300,15 @@ class Model:
 
 
 def load_model(
-    path: str | Path | None = None, engine: str | None = None, threads: int | None = None
+    path: str | os.PathLike[str] | None = None,
+    engine: str | None = None,
+    threads: int | None = None,
 ) -> Model:
     """Read, check and test a model file.
 
     Parameters
     ----------
-    path : str or Path, optional
+    path : path-like, optional
         An .onnx file, or an OpenVINO .xml with its .bin beside it; by default the bundled
         reference.
     engine : str, optional

@@ -8,9 +8,9 @@ patient's and come from the affine alone.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,17 +30,22 @@ class Source:
 
     Parameters
     ----------
-    path : Path
+    path : path-like
         As the user named it.
-    parts : tuple of Path, optional
+    parts : tuple of path-like, optional
         All files that the volume came from, if they are more than one: header, then image.
     read_ms : float, optional
         How long reading took, in milliseconds.
     """
 
-    path: Path
-    parts: tuple[Path, ...] = ()
+    path: str | os.PathLike[str]
+    parts: tuple[str | os.PathLike[str], ...] = ()
     read_ms: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folder."""
+        return os.path.basename(self.path)
 
     @property
     def is_hashed(self) -> bool:
@@ -57,7 +62,7 @@ class Source:
 
         digest = hashlib.sha256()
         for part in self.parts or (self.path,):
-            with part.open("rb", buffering=0) as file:
+            with open(part, "rb", buffering=0) as file:
                 hashlib.file_digest(file, lambda: digest)
         return digest.hexdigest()
 

@@ -19,7 +19,7 @@ OPTIONAL = {
 }
 #: What a program that reads an image and predicts does not wait for, unless numpy has imported it.
 NOT_AT_START = {
-    *("hashlib", "nibabel", "numpy.typing", "xml", "zlib"),
+    *("hashlib", "nibabel", "numpy.typing", "pathlib", "xml", "zlib"),
     *("nigroedge.cli", "nigroedge.io.gunzip", "nigroedge.io.landmarks", "nigroedge.openvino_ir"),
 }
 RUNTIME = {"numpy", "nibabel", "nigroedge"}
