@@ -166,10 +166,10 @@ def _read_file(path: str | os.PathLike[str], max_bytes: int) -> bytes:
         if status.st_size > max_bytes:
             raise ModelError(f"expected at most {max_bytes} bytes, got {status.st_size} in {path}")
         with open(path, "rb") as file:
-            content = file.read(max_bytes + 1)
+            content = file.read(status.st_size + 1)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"cannot be read: {reason} ({path})") from error
-    if len(content) > max_bytes:
-        raise ModelError(f"expected at most {max_bytes} bytes in {path}: it grows while it is read")
+    if len(content) != status.st_size:
+        raise ModelError(f"expected {status.st_size} bytes in {path}: it changes while it is read")
     return content
