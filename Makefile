@@ -4,7 +4,7 @@
 #   make demo       build, and run a simulated patient through the bundled model
 #   make test       everything that tests need, then all tests
 #   make lint       ruff, mypy, clang-format, and a build with warnings as errors
-#   make bench      timings beside other software (docs/benchmarks.md)
+#   make bench      timings beside other software, or what BENCH_ARGS names of them (docs/benchmarks.md)
 #   make wheel      dist/*.whl
 #   make reference  the bundled model from nothing: cohorts, training, evaluation, INT8 (about two hours; resumable)
 #   make sanitize   the C++ tests under address, undefined-behaviour and thread sanitizers
@@ -39,7 +39,7 @@ lint: $(VENV)/.test
 
 bench: $(VENV)/.bench
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE \
-	  $(BIN)/python -m pytest bench --benchmark-enable --benchmark-only -p no:xdist $(BENCH_ARGS)
+	  $(BIN)/python -m pytest -o testpaths=bench --benchmark-enable --benchmark-only -p no:xdist $(BENCH_ARGS)
 
 wheel: $(VENV)/.base
 	$(BIN)/pip wheel --no-deps -w dist .

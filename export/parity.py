@@ -153,9 +153,9 @@ def _compare(
     try:
         engine = open_engine(artefact, checked.spec.grid.shape, name=name, threads=threads)
     except ModelError as error:
-        return Refusal(artefact.path.name, name, str(error))
+        return Refusal(artefact.name, name, str(error))
     precision = "int8" if artefact.quantised else "float32"
-    return checked.row(artefact.path.name, name, precision, checked.run(engine.run), reference)
+    return checked.row(artefact.name, name, precision, checked.run(engine.run), reference)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,13 +8,12 @@ checked and hashed, never the path: a file that changes on disk cannot become an
 
 from __future__ import annotations
 
-import hashlib
+import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from nigroedge import _core
 from nigroedge.errors import ModelError
@@ -28,8 +27,7 @@ _QUANTISED_OPS = {"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearM
 Kind = Literal["onnx", "onnx-qdq", "openvino"]
 
 
-@dataclass(frozen=True)
-class TensorType:
+class TensorType(NamedTuple):
     """An input or output of a graph.
 
     Parameters
@@ -60,8 +58,8 @@ class Artefact:
 
     Parameters
     ----------
-    path : Path
-        Where it came from.
+    path : path-like
+        Where it came from, as the user named it.
     kind : {'onnx', 'onnx-qdq', 'openvino'}
         What it is: a float ONNX graph, a quantised one, or an OpenVINO IR.
     quantised : bool
@@ -78,7 +76,7 @@ class Artefact:
         not say which they are.
     """
 
-    path: Path
+    path: str | os.PathLike[str]
     kind: Kind
     quantised: bool
     content: bytes = field(repr=False)
@@ -89,15 +87,22 @@ class Artefact:
     ops: Mapping[str, int]
     n_parameters: int | None
 
+    @property
+    def name(self) -> str:
+        """The file's name without its folder."""
+        return os.path.basename(self.path)
+
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of content followed by weights, in hexadecimal; computed when first asked for."""
+        import hashlib  # it loads OpenSSL: best where `hashing` asks
+
         digest = hashlib.sha256(self.content)
         digest.update(self.weights)
         return digest.hexdigest()
 
 
-def read_artefact(path: str | Path) -> Artefact:
+def read_artefact(path: str | os.PathLike[str]) -> Artefact:
     """Read and check a model file: .xml is an OpenVINO IR, its .bin beside it; all else is ONNX.
 
     Raises
@@ -105,16 +110,15 @@ def read_artefact(path: str | Path) -> Artefact:
     ModelError
         If there is no such file, or it is not a model that the project may run.
     """
-    path = Path(path)
     try:
-        if path.suffix.lower() == ".xml":
+        if os.fspath(path).lower().endswith(".xml"):
             return _read_openvino(path)
         return _read_onnx(path)
     except ModelError as error:
         raise ModelError(f"model file {path}: {error}") from error
 
 
-def _read_onnx(path: Path) -> Artefact:
+def _read_onnx(path: str | os.PathLike[str]) -> Artefact:
     content = _read_file(path, MAX_MODEL_BYTES)
     summary = _core.read_onnx(content)
     quantised = not _QUANTISED_OPS.isdisjoint(summary["ops"])
@@ -132,12 +136,12 @@ def _read_onnx(path: Path) -> Artefact:
     )
 
 
-def _read_openvino(path: Path) -> Artefact:
+def _read_openvino(path: str | os.PathLike[str]) -> Artefact:
     # The XML parser is imported where there is XML: whoever runs ONNX need not wait for it.
     from nigroedge.openvino_ir import MAX_XML_BYTES, read_ir
 
     content = _read_file(path, MAX_XML_BYTES)
-    weights = _read_file(path.with_suffix(".bin"), MAX_MODEL_BYTES)
+    weights = _read_file(os.path.splitext(path)[0] + ".bin", MAX_MODEL_BYTES)
     ir = read_ir(content, len(weights))
     return Artefact(
         path=path,
@@ -153,19 +157,19 @@ def _read_openvino(path: Path) -> Artefact:
     )
 
 
-def _read_file(path: Path, max_bytes: int) -> bytes:
+def _read_file(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     """Read a whole regular file of at most max_bytes; its size is checked before it is read."""
     try:
-        status = path.stat()
+        status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise ModelError(f"expected a regular file, got something else at {path}")
         if status.st_size > max_bytes:
             raise ModelError(f"expected at most {max_bytes} bytes, got {status.st_size} in {path}")
-        with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
+        with open(path, "rb") as file:
+            content = file.read(status.st_size + 1)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"cannot be read: {reason} ({path})") from error
-    if len(content) > max_bytes:
-        raise ModelError(f"expected at most {max_bytes} bytes in {path}: it grows while it is read")
+    if len(content) != status.st_size:
+        raise ModelError(f"expected {status.st_size} bytes in {path}: it changes while it is read")
     return content

@@ -10,28 +10,32 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nigroedge.artefact import Artefact, TensorType, read_artefact
+from nigroedge.digest import hashing
 from nigroedge.engine import Engine, open_engine
 from nigroedge.errors import InputError, ModelError
 from nigroedge.grid import PatchGrid
 from nigroedge.preprocess import normalize
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
     from nigroedge.result import Result
     from nigroedge.volume import Volume
 
 #: Version of the contract between a model file and this package.
 FORMAT = "1"
-REFERENCE = Path(__file__).parent / "models" / "reference.onnx"
+REFERENCE = os.path.join(os.path.dirname(__file__), "models", "reference.onnx")
 
 NORMALIZATIONS = ("mean", "zscore")
 SIDES = ("both", "left", "right")
@@ -232,7 +236,9 @@ class Model:
     @property
     def path(self) -> Path:
         """Where the model file was read from."""
-        return self.artefact.path
+        from pathlib import Path
+
+        return Path(self.artefact.path)
 
     @property
     def sha256(self) -> str:
@@ -294,13 +300,15 @@ class Model:
 
 
 def load_model(
-    path: str | Path | None = None, engine: str | None = None, threads: int | None = None
+    path: str | os.PathLike[str] | None = None,
+    engine: str | None = None,
+    threads: int | None = None,
 ) -> Model:
     """Read, check and test a model file.
 
     Parameters
     ----------
-    path : str or Path, optional
+    path : path-like, optional
         An .onnx file, or an OpenVINO .xml with its .bin beside it; by default the bundled
         reference.
     engine : str, optional
@@ -321,8 +329,9 @@ def load_model(
     """
     artefact = read_artefact(REFERENCE if path is None else path)
     spec = read_spec(artefact)
-    opened = open_engine(artefact, spec.grid.shape, name=engine, threads=threads)
-    _check_selftest(artefact, spec, opened)
+    with hashing(artefact):
+        opened = open_engine(artefact, spec.grid.shape, name=engine, threads=threads)
+        _check_selftest(artefact, spec, opened)
     return Model(spec, artefact, opened)
 
 

@@ -7,21 +7,22 @@ as a patch of the other side would; nothing is flipped afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from threading import Thread
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from nigroedge.digest import hashing
 from nigroedge.errors import GeometryError, InputError
 from nigroedge.preprocess import PreparedPatch, prepare_patch
 from nigroedge.result import EngineUsed, InputUsed, ModelUsed, Result, SideResult
 from nigroedge.volume import Source, Volume
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from nigroedge.model import Model
 
 SIDES = ("left", "right")
@@ -66,7 +67,7 @@ def predict(
     """
     centres = _centres(left, right)
     used = {side: _model_for(side, models) for side in centres}
-    with _hashing(volume.source, used.values()):
+    with _hashing(volume.source):
         start = perf_counter()
         patches = {side: _patch(volume, side, centres[side], used[side]) for side in centres}
         cropped = perf_counter()
@@ -100,25 +101,9 @@ def models_by_side(models: Sequence[Model]) -> Model | dict[str, Model]:
     return {model.spec.side: model for model in models}
 
 
-@contextmanager
-def _hashing(source: Source | None, models: Iterable[Model]) -> Iterator[None]:
-    """Hash the files beside the block, once: it takes longer than a prediction."""
-    if source is None or source.is_hashed:
-        yield
-        return
-    files: list[Model | Source] = [source, *_distinct(models)]
-
-    def work() -> None:
-        with suppress(OSError):  # whoever asks for the hash is told
-            for file in files:
-                file.sha256  # noqa: B018
-
-    thread = Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
+def _hashing(source: Source | None) -> AbstractContextManager[None]:
+    """Hash the image beside the block, once; load_model() has done so with the model."""
+    return nullcontext() if source is None or source.is_hashed else hashing(source)
 
 
 def _centres(left: npt.ArrayLike | None, right: npt.ArrayLike | None) -> dict[str, Point]:

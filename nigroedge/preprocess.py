@@ -10,15 +10,17 @@ converted.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from nigroedge import _core
 from nigroedge.errors import InputError
 from nigroedge.grid import PatchGrid
 from nigroedge.volume import Volume
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 #: The grid of the published method: 25 × 25 × 20 mm, axis 0 to anterior, 1 to left, 2 to inferior.
 PATCH_SHAPE = (50, 50, 20)
@@ -29,8 +31,7 @@ PATCH_AXES = "ALI"
 MIN_COVERAGE = _core.MIN_COVERAGE
 
 
-@dataclass(frozen=True, eq=False)
-class PreparedPatch:
+class PreparedPatch(NamedTuple):
     """A patch that is ready for the network.
 
     Parameters

@@ -113,10 +113,11 @@ def verify(
     """
     if n_patches < 2:
         raise InputError(f"expected at least 2 patches, got {n_patches}")
-    artefacts = [read_artefact(file) for file in _family(REFERENCE if path is None else Path(path))]
+    family = _family(Path(REFERENCE if path is None else path))
+    artefacts = [read_artefact(file) for file in family]
     specs = [read_spec(artefact) for artefact in artefacts]
     if any(spec != specs[0] for spec in specs):
-        names = ", ".join(repr(artefact.path.name) for artefact in artefacts)
+        names = ", ".join(repr(artefact.name) for artefact in artefacts)
         raise ModelError(f"expected the same nigroedge.* metadata in {names}")
     patches = np.stack(list(islice(_simulated_patches(specs[0]), n_patches)))
     reference = load_model(artefacts[0].path, threads=threads).predict_patches(patches)
@@ -155,7 +156,7 @@ def _check(
     patches: npt.NDArray[np.float32],
     reference: npt.NDArray[np.float32],
 ) -> Check:
-    name, quantised = artefact.path.name, artefact.quantised
+    name, quantised = artefact.name, artefact.quantised
     try:
         model = load_model(artefact.path, engine=engine, threads=threads)
         difference = np.abs(model.predict_patches(patches).astype(np.float64) - reference)

@@ -8,16 +8,17 @@ patient's and come from the affine alone.
 
 from __future__ import annotations
 
-import hashlib
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nigroedge.errors import GeometryError, InputError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 #: Stored types that the C++ kernels read in place, in either byte order.
 STORED_DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8")
@@ -29,17 +30,22 @@ class Source:
 
     Parameters
     ----------
-    path : Path
+    path : path-like
         As the user named it.
-    parts : tuple of Path, optional
+    parts : tuple of path-like, optional
         All files that the volume came from, if they are more than one: header, then image.
     read_ms : float, optional
         How long reading took, in milliseconds.
     """
 
-    path: Path
-    parts: tuple[Path, ...] = ()
+    path: str | os.PathLike[str]
+    parts: tuple[str | os.PathLike[str], ...] = ()
     read_ms: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folder."""
+        return os.path.basename(self.path)
 
     @property
     def is_hashed(self) -> bool:
@@ -52,11 +58,12 @@ class Source:
 
         Of the bytes as they lie on disk, read when first asked for.
         """
+        import hashlib  # it loads OpenSSL: best where `hashing` asks
+
         digest = hashlib.sha256()
         for part in self.parts or (self.path,):
-            with part.open("rb") as file:
-                while chunk := file.read(1 << 20):
-                    digest.update(chunk)
+            with open(part, "rb", buffering=0) as file:
+                hashlib.file_digest(file, lambda: digest)
         return digest.hexdigest()
 
 

@@ -17,6 +17,11 @@ OPTIONAL = {
     *("torch", "onnx", "onnxruntime", "openvino", "nncf", "pydicom", "highdicom", "scipy"),
     *("matplotlib", "isal", "tqdm"),
 }
+#: What a program that reads an image and predicts does not wait for, unless numpy has imported it.
+NOT_AT_START = {
+    *("hashlib", "nibabel", "numpy.typing", "pathlib", "xml", "zlib"),
+    *("nigroedge.cli", "nigroedge.io.gunzip", "nigroedge.io.landmarks", "nigroedge.openvino_ir"),
+}
 RUNTIME = {"numpy", "nibabel", "nigroedge"}
 
 #: Which folders of csrc a file of each folder may include from: kernels ← core ← faces.
@@ -60,6 +65,20 @@ def test_importing_nigroedge_pulls_in_no_optional_dependency():
     loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
 
     assert set() == loaded & OPTIONAL
+
+
+def test_a_program_that_predicts_starts_without_what_it_does_not_need():
+    code = (
+        "import sys, numpy\n"
+        "before = set(sys.modules)\n"
+        "from nigroedge.io.nifti import load_volume\n"
+        "from nigroedge.model import load_model\n"
+        "import nigroedge.engine.native, nigroedge.pipeline\n"
+        "print(*set(sys.modules) - before)"
+    )
+    loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
+
+    assert set() == loaded & (NOT_AT_START | OPTIONAL)
 
 
 @pytest.mark.parametrize("path", python_files("nigroedge"), ids=relative)

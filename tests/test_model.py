@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nigroedge import artefact
 from nigroedge import model as model_module
 from nigroedge.artefact import MAX_MODEL_BYTES, read_artefact
 from nigroedge.errors import DegeneratePatchError, InputError, ModelError
@@ -273,6 +274,16 @@ def test_refuses_a_file_beyond_the_cap_before_reading_it(tmp_path):
 
     with pytest.raises(ModelError, match=f"expected at most {MAX_MODEL_BYTES} bytes"):
         read_artefact(path)
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_file_that_changes_while_it_is_read_is_refused(model_path, monkeypatch, change):
+    status = model_path.stat()
+    before = SimpleNamespace(st_mode=status.st_mode, st_size=status.st_size - change)
+    monkeypatch.setattr(artefact, "os", SimpleNamespace(fspath=os.fspath, stat=lambda _: before))
+
+    with pytest.raises(ModelError, match="it changes while it is read"):
+        read_artefact(model_path)
 
 
 def test_refuses_a_path_with_a_null_byte():

@@ -2,6 +2,7 @@
 """The numeric contract: every preset and the bundled model, on every engine, against torch."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -42,12 +43,12 @@ def test_presets_with_random_weights_keep_every_promise(preset, tmp_path):
     assert {(f"{preset}.int8.onnx", "onnx"), (f"{preset}.int8.xml", "openvino")} <= ran
 
 
-@pytest.mark.skipif(not REFERENCE.is_file(), reason="the reference model is not bundled yet")
+@pytest.mark.skipif(not Path(REFERENCE).is_file(), reason="the reference model is not bundled yet")
 def test_the_reference_model_keeps_every_promise():
     spec = load_model().spec
     checked = simulated_samples(spec, purpose="check", n_patches=24, seed=0)
 
-    rows = parity(REFERENCE, checked, threads=1)
+    rows = parity(Path(REFERENCE), checked, threads=1)
 
     assert all(row.passed for row in rows), table(rows)
     assert {"reference.onnx", "reference.int8.onnx", "reference.int8.xml"} == {

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from nigroedge.artefact import Artefact, Kind
 from nigroedge.errors import InputError, ModelError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 #: By how much SBR an engine may differ from torch float32 (docs: numeric contract).
 FLOAT_TOLERANCE = 1e-4
@@ -65,8 +66,7 @@ class Engine(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """Where an engine is and which kinds of model file it runs."""
 
     module: str

@@ -8,12 +8,16 @@ costs: docs/engine.md.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import numpy.typing as npt
 
 from nigroedge import _core
 from nigroedge.artefact import Artefact
 from nigroedge.engine import tolerance_of
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 class NativeEngine:

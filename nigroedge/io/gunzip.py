@@ -16,12 +16,6 @@ import numpy.typing as npt
 
 from nigroedge.errors import FormatError
 
-MAGIC = b"\x1f\x8b"
-
-#: Deflate cannot do better than this (zlib's technical notes): a stream that is to give more bytes
-#: than this times the compressed file is refused before anything is allocated.
-MAX_RATIO = 1032
-
 #: bgzip writes members of 64 KiB: 2¹⁶ of them hold 4 GiB. The cap bounds the work that a file made
 #: of empty members can ask for.
 MAX_MEMBERS = 1 << 16

@@ -8,27 +8,33 @@ known by its content, not by its name; only the two files of a pair are found by
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from os import PathLike, fstat
-from pathlib import Path
 from time import perf_counter
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from nigroedge.errors import FormatError, InputError
-from nigroedge.io.gunzip import MAGIC as GZIP_MAGIC
-from nigroedge.io.gunzip import MAX_RATIO, GunzipStream
 from nigroedge.io.nifti_header import MAX_HEADER_BYTES, TRANSFORMS, Layout, NiftiHeader
 from nigroedge.volume import Source, Volume
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from nigroedge.io.gunzip import GunzipStream
+
+_GZIP_MAGIC = b"\x1f\x8b"
 
 #: No more than this is gunzipped: 512³ voxels of float64. A larger image belongs on disk
 #: uncompressed, where it is mapped instead of read.
 MAX_GUNZIPPED_BYTES = 1 << 30
+
+#: Deflate cannot do better than this (zlib's technical notes): a stream that is to give more bytes
+#: than this times the compressed file is refused before anything is allocated.
+MAX_RATIO = 1032
 
 #: Bytes that may follow the voxels: some programs pad a file to a block. More of them mean that the
 #: header describes less than the file holds.
@@ -41,7 +47,7 @@ _OTHER_SUFFIX = {".hdr": ".img", ".img": ".hdr", ".HDR": ".IMG", ".IMG": ".HDR"}
 _NO_EXTENSIONS = b"\0\0\0\0"
 
 
-def load_volume(path: str | PathLike[str], *, transform: str | None = None) -> Volume:
+def load_volume(path: str | os.PathLike[str], *, transform: str | None = None) -> Volume:
     """Read a NIfTI image: .nii, .nii.gz, or either file of a .hdr/.img pair.
 
     The voxels of an uncompressed file are mapped, not read: it must not shrink while the volume is
@@ -73,21 +79,20 @@ def load_volume(path: str | PathLike[str], *, transform: str | None = None) -> V
         If the file cannot be read, holds more than one volume or more than 1 GiB gunzipped, or
         voxels of a type that is not served (RGB, complex, 64 bit integers, long doubles).
     """
-    series = _load(Path(path), transform, max_dims=3)
-    with _about(Path(path)), np.errstate(all="ignore"):  # a hostile affine overflows: refused
+    series = _load(path, transform, max_dims=3)
+    with _about(path), np.errstate(all="ignore"):  # a hostile affine overflows: refused
         return series.volume()
 
 
-def load_series(path: str | PathLike[str], *, transform: str | None = None) -> Series:
+def load_series(path: str | os.PathLike[str], *, transform: str | None = None) -> Series:
     """Read a NIfTI image of one volume or more: along a fourth axis, and a fifth.
 
     As `load_volume` does, but for the number of dimensions, up to 5.
     """
-    return _load(Path(path), transform, max_dims=5)
+    return _load(path, transform, max_dims=5)
 
 
-@dataclass(frozen=True, eq=False)
-class Series:
+class Series(NamedTuple):
     """Volumes that share their place.
 
     Parameters
@@ -120,24 +125,27 @@ class Series:
         return values * np.float32(self.slope) + np.float32(self.intercept)
 
 
-def _load(path: Path, transform: str | None, *, max_dims: int) -> Series:
+def _load(named: str | os.PathLike[str], transform: str | None, *, max_dims: int) -> Series:
     if transform is not None and transform not in TRANSFORMS:
         raise ValueError(f"expected transform 'sform' or 'qform', got {transform!r}")
     start = perf_counter()
+    path = os.fspath(named)
     with _about(path):
         header_path = _beside(path) if _is_image_of_pair(path) else path
         header = _read_header(header_path, max_dims)
         voxel_path = header_path if header.is_single else _beside(header_path)
         if path not in (header_path, voxel_path):
-            raise FormatError(f"expected {header_path.name!r} to be the header of a pair")
+            raise FormatError(
+                f"expected {os.path.basename(header_path)!r} to be the header of a pair"
+            )
         affine = header.affine(transform)
         voxels = _read_voxels(voxel_path, header.layout)
         read_ms = (perf_counter() - start) * 1e3
-        source = Source(path, () if header.is_single else (header_path, voxel_path), read_ms)
+        source = Source(named, () if header.is_single else (header_path, voxel_path), read_ms)
         return Series(voxels, affine, header.slope, header.intercept, source)
 
 
-def save_volume(volume: Volume, path: str | PathLike[str]) -> None:
+def save_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
     """Write a volume as a new NIfTI-1 file, its voxels, slope and intercept as they are.
 
     Parameters
@@ -153,21 +161,21 @@ def save_volume(volume: Volume, path: str | PathLike[str]) -> None:
         If the name ends otherwise, the file exists or cannot be written, or a dimension is more
         than the 32767 of the format.
     """
-    path = Path(path)
+    path = os.fspath(path)
     with _about(path):
-        if not path.name.endswith((".nii", ".nii.gz")):
+        if not path.endswith((".nii", ".nii.gz")):
             raise InputError("expected a name that ends in .nii or .nii.gz")
         content = _header_bytes(volume) + volume.voxels.tobytes(order="F")
-        if path.name.endswith(".gz"):
+        if path.endswith(".gz"):
             import gzip  # with its imports, a fiftieth of a cold start
 
             content = gzip.compress(content, mtime=0)
-        with path.open("xb") as file:
+        with open(path, "xb") as file:
             file.write(content)
 
 
 @contextmanager
-def _about(path: Path) -> Iterator[None]:
+def _about(path: str | os.PathLike[str]) -> Iterator[None]:
     """Say which file an error is about, and turn the system's errors into ours."""
     try:
         yield
@@ -177,53 +185,60 @@ def _about(path: Path) -> Iterator[None]:
         raise InputError(f"{str(path)!r}: {error.strerror or type(error).__name__}") from error
 
 
-def _open(path: Path) -> IO[bytes]:
-    if "\0" in str(path):
+def _open(path: str) -> IO[bytes]:
+    if "\0" in path:
         raise InputError("expected a file name without NUL")
-    if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device could make us wait for ever
+    if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe or a device could make us wait for ever
         raise InputError("expected a regular file")
-    return path.open("rb")
+    return open(path, "rb")
 
 
-def _is_image_of_pair(path: Path) -> bool:
-    return path.name.lower().endswith((".img", ".img.gz"))
+def _is_image_of_pair(path: str) -> bool:
+    return path.lower().endswith((".img", ".img.gz"))
 
 
-def _beside(path: Path) -> Path:
+def _beside(path: str) -> str:
     """The other file of a .hdr/.img pair, which must be there."""
-    gz = path.suffix if path.suffix.lower() == ".gz" else ""
-    stem = path.with_suffix("") if gz else path
-    if stem.suffix not in _OTHER_SUFFIX:
+    gz = path[-3:] if path.lower().endswith(".gz") else ""
+    stem, suffix = os.path.splitext(path.removesuffix(gz))
+    if suffix not in _OTHER_SUFFIX:
         raise FormatError("expected the header of a pair to be named .hdr and the image .img")
-    other = stem.with_suffix(_OTHER_SUFFIX[stem.suffix] + gz)
-    if not other.exists():
-        raise InputError(f"expected the other file of the pair beside it, found no {other.name!r}")
+    other = stem + _OTHER_SUFFIX[suffix] + gz
+    if not os.path.exists(other):
+        name = os.path.basename(other)
+        raise InputError(f"expected the other file of the pair beside it, found no {name!r}")
     return other
 
 
 def _is_gzip(file: IO[bytes]) -> bool:
-    magic = file.read(len(GZIP_MAGIC))
+    magic = file.read(len(_GZIP_MAGIC))
     file.seek(0)
-    return magic == GZIP_MAGIC
+    return magic == _GZIP_MAGIC
 
 
-def _read_header(path: Path, max_dims: int) -> NiftiHeader:
+def _gunzip(file: IO[bytes]) -> GunzipStream:
+    from nigroedge.io.gunzip import GunzipStream  # with zlib, where there is gzip
+
+    return GunzipStream(file)
+
+
+def _read_header(path: str, max_dims: int) -> NiftiHeader:
     with _open(path) as file:
-        start = GunzipStream(file) if _is_gzip(file) else file
+        start = _gunzip(file) if _is_gzip(file) else file
         return NiftiHeader.from_bytes(start.read(MAX_HEADER_BYTES), max_dims=max_dims)
 
 
-def _read_voxels(path: Path, layout: Layout) -> npt.NDArray[Any]:
+def _read_voxels(path: str, layout: Layout) -> npt.NDArray[Any]:
     with _open(path) as file:
         if _is_gzip(file):
             return _gunzipped(file, layout)
-        _check_size(fstat(file.fileno()).st_size, layout)
+        _check_size(os.fstat(file.fileno()).st_size, layout)
         mapped = np.memmap(file, layout.dtype, "r", layout.offset, layout.shape, order="F")
         return mapped.view(np.ndarray)
 
 
 def _gunzipped(file: IO[bytes], layout: Layout) -> npt.NDArray[Any]:
-    compressed = fstat(file.fileno()).st_size
+    compressed = os.fstat(file.fileno()).st_size
     if layout.end > compressed * MAX_RATIO:
         raise FormatError(
             f"header says {layout.shape} voxels ({layout.end} bytes), more than the "
@@ -234,7 +249,7 @@ def _gunzipped(file: IO[bytes], layout: Layout) -> npt.NDArray[Any]:
             f"expected at most {MAX_GUNZIPPED_BYTES} bytes gunzipped, got {layout.end}; gunzip the "
             f"file first, then it is read from disk"
         )
-    stream = GunzipStream(file)
+    stream = _gunzip(file)
     content = np.empty(layout.end, np.uint8)
     filled = stream.read_into(content)
     # Reading on to the end also has the checksum compared; a bomb stops here.

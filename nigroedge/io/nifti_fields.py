@@ -9,12 +9,14 @@ transform cannot be computed without.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from nigroedge.errors import GeometryError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 Fields = np.void
 

@@ -7,15 +7,16 @@ Nothing is passed on that contradicts the standard or itself. Field names are th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from nigroedge.errors import FormatError, GeometryError, InputError
 from nigroedge.io.nifti_fields import DATATYPES, Fields, qform, read_fields, sform
 from nigroedge.volume import STORED_DTYPES
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 #: Bytes that hold a header of either version.
 MAX_HEADER_BYTES = 540
@@ -62,8 +63,7 @@ class Layout(NamedTuple):
         return self.offset + math.prod(self.shape) * self.dtype.itemsize
 
 
-@dataclass(frozen=True)
-class NiftiHeader:
+class NiftiHeader(NamedTuple):
     """A header of either version, and of either byte order.
 
     Parameters

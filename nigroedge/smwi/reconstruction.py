@@ -305,5 +305,5 @@ def _parameters(
         "ErodedMaskVoxels": int(local.mask.sum()),
         "ChiReference": "mean over the eroded mask is 0",
         "Solver": chi.solver,
-        "Sources": [{"Name": source.path.name, "SHA256": source.sha256} for source in scan.sources],
+        "Sources": [{"Name": source.name, "SHA256": source.sha256} for source in scan.sources],
     }

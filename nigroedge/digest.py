@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SHA-256 beside other work: that of an image takes longer than a prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Thread
+from typing import Protocol
+
+
+class Hashed(Protocol):
+    """What computes its SHA-256 when it is first asked for it, and keeps it."""
+
+    @property
+    def sha256(self) -> str: ...
+
+
+@contextmanager
+def hashing(file: Hashed) -> Iterator[None]:
+    """Hash a file in a thread of its own while the block runs.
+
+    The thread ends with the block. A file that cannot be read is left to whoever asks for its hash.
+    """
+
+    def work() -> None:
+        with suppress(OSError):
+            file.sha256  # noqa: B018
+
+    thread = Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
