@@ -2,47 +2,47 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/filters.h"
 
-#include <cmath>
-
 namespace nigro {
 namespace {
 
-constexpr std::size_t kBlock = kernels::kChannelBlock,
-                      kLine = 3 * kBlock;  // taps along z of a block of outputs
-
-}  // namespace
+constexpr std::size_t kBlock = kernels::kChannelBlock;
+constexpr std::size_t kLine = 3 * kBlock;  // taps along z of a block of outputs
 
 // Rows of (1, p, p^2) / |prod (p - other points)| for each point p, and (0, 0, 1) for infinity: the
 // product is negative at +-3/4, where the kernels expect the other sign.
-FilterTransform filter_transform(std::size_t m) {
+constexpr FilterRows make_rows() {
     constexpr double kPoints[] = {0, 0.75, -0.75, 1.5, -1.5};
-    FilterTransform rows;
-    for (const double p : kPoints) {
+    FilterRows rows{};
+    for (std::size_t i = 0; i < 5; ++i) {
+        const double p = kPoints[i];
         double scale = 1;
         for (const double other : kPoints)
-            if (other != p) scale *= std::fabs(p - other);
-        rows.push_back({1 / scale, p / scale, p * p / scale});
+            if (other != p) scale *= p > other ? p - other : other - p;
+        rows[i] = {1 / scale, p / scale, p * p / scale};
     }
-    rows.push_back({0, 0, 1});
-    if (m == 4) return rows;
-    FilterTransform of_two;
-    for (const std::size_t position : kernels::kPositionsOfTwo) of_two.push_back(rows[position]);
-    return of_two;
+    rows[5] = {0, 0, 1};
+    return rows;
 }
 
+constexpr FilterRows kRows = make_rows();
+
+}  // namespace
+
+const FilterRows& filter_rows() noexcept { return kRows; }
+
 void transform_filters(kernels::Sides sides, const double* weights, float* result) {
-    const FilterTransform along_x = filter_transform(sides.x), along_y = filter_transform(sides.y);
-    for (const auto& x : along_x) {
-        double line[3 * kLine];  // [y][z][16]
-        for (std::size_t i = 0; i < 3 * kLine; ++i)
-            line[i] =
-                x[0] * weights[i] + x[1] * weights[3 * kLine + i] + x[2] * weights[6 * kLine + i];
-        for (const auto& y : along_y) {
-            for (std::size_t i = 0; i < kLine; ++i)
-                result[i] = static_cast<float>(
-                    kernels::kTapScales[i / kBlock] *
-                    (y[0] * line[i] + y[1] * line[kLine + i] + y[2] * line[2 * kLine + i]));
-            result += kLine;
+    for (std::size_t i = 0; i < sides.x + 2; ++i) {
+        const auto& x = kRows[position_of(sides.x, i)];
+        double plane[3 * kLine];  // [y][z][16]
+        for (std::size_t k = 0; k < 3 * kLine; ++k)
+            plane[k] =
+                x[0] * weights[k] + x[1] * weights[3 * kLine + k] + x[2] * weights[6 * kLine + k];
+        for (std::size_t j = 0; j < sides.y + 2; ++j, result += kLine) {
+            const auto& y = kRows[position_of(sides.y, j)];
+            for (std::size_t k = 0; k < kLine; ++k)
+                result[k] = static_cast<float>(
+                    kernels::kTapScales[k / kBlock] *
+                    (y[0] * plane[k] + y[1] * plane[kLine + k] + y[2] * plane[2 * kLine + k]));
         }
     }
 }

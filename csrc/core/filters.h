@@ -8,16 +8,20 @@
 
 #include <array>
 #include <cstddef>
-#include <vector>
 
 #include "kernels/kernels.h"
 
 namespace nigro {
 
-// What F(4, 3) makes of the three weights along one axis: a row of three for each of its positions;
-// with m = 2, the rows of the four positions that F(2, 3) has.
-using FilterTransform = std::vector<std::array<double, 3>>;
-FilterTransform filter_transform(std::size_t m);
+// What F(4, 3) makes of the three weights along one axis: for each of its positions, a row of
+// three. The positions of F(2, 3) are four of them (kPositionsOfTwo).
+using FilterRows = std::array<std::array<double, 3>, kernels::kPositions>;
+const FilterRows& filter_rows() noexcept;
+
+// The position along an axis, of kPositions, of position i of a footprint's side.
+inline std::size_t position_of(std::size_t side, std::size_t i) {
+    return side == 2 ? kernels::kPositionsOfTwo[i] : i;
+}
 
 // Transforms 'weights', [27][16], along x and y to [positions of a footprint][3 taps along z][16],
 // times kTapScales.

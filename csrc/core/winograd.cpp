@@ -13,11 +13,9 @@ namespace nigro {
 namespace {
 
 using kernels::DepthShape;
-using kernels::Footprint;
 using kernels::Kernels;
 using kernels::kFoot22;
 using kernels::kPositions;
-using kernels::kPositionsOfTwo;
 using kernels::OutputColumn;
 using kernels::Sides;
 
@@ -35,11 +33,6 @@ std::vector<Region> widened(std::vector<Region> regions, Extent from, Extent to)
         if (region.y + region.n_y == from.y) region.n_y += to.y - from.y;
     }
     return regions;
-}
-
-// The position along an axis, of kPositions, of position i of a footprint's side.
-std::size_t position_of(std::size_t side, std::size_t i) {
-    return side == 2 ? kPositionsOfTwo[i] : i;
 }
 
 // Floats from one position to the next: an odd number of cache lines, so that the positions of a
@@ -133,7 +126,9 @@ ScratchSize WinogradConv::scratch() const {
     for (const bool pooled : {false, pools()})
         for (const Region& region : regions_[pooled]) {
             const DepthTiles tiles = depth(pooled);
-            const std::size_t n = block_columns(region, pooled), rows = n * tiles.count();
+            const std::size_t n = std::min(block_columns(region, pooled),
+                                           kGroup * region.columns_x() * region.columns_y());
+            const std::size_t rows = n * tiles.count();
             size.planes =
                 std::max(size.planes,
                          region.positions() * stride_of(std::max(in, out) * n * (tiles.n_z() + 2)));
