@@ -30,7 +30,8 @@ constexpr FilterRows kRows = make_rows();
 
 const FilterRows& filter_rows() noexcept { return kRows; }
 
-void transform_filters(kernels::Sides sides, const double* weights, float* result) {
+void transform_filters(kernels::Sides sides, const double* weights, const double (&scales)[3],
+                       float* result) {
     for (std::size_t i = 0; i < sides.x + 2; ++i) {
         const auto& x = kRows[position_of(sides.x, i)];
         double plane[3 * kLine];  // [y][z][16]
@@ -41,7 +42,7 @@ void transform_filters(kernels::Sides sides, const double* weights, float* resul
             const auto& y = kRows[position_of(sides.y, j)];
             for (std::size_t k = 0; k < kLine; ++k)
                 result[k] = static_cast<float>(
-                    kernels::kTapScales[k / kBlock] *
+                    scales[k / kBlock] *
                     (y[0] * plane[k] + y[1] * plane[kLine + k] + y[2] * plane[2 * kLine + k]));
         }
     }

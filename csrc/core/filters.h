@@ -24,7 +24,8 @@ inline std::size_t position_of(std::size_t side, std::size_t i) {
 }
 
 // Transforms 'weights', [27][16], along x and y to [positions of a footprint][3 taps along z][16],
-// times kTapScales.
-void transform_filters(kernels::Sides sides, const double* weights, float* result);
+// each tap times one of 'scales'.
+void transform_filters(kernels::Sides sides, const double* weights, const double (&scales)[3],
+                       float* result);
 
 }  // namespace nigro

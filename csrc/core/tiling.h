@@ -25,15 +25,21 @@ struct Region {
     std::size_t positions() const { return (sides().x + 2) * (sides().y + 2); }
 };
 
+// Whether so few planes are convolved along z as it is defined: a product for each pair of them.
+inline bool is_shallow(std::size_t n_z) { return n_z <= 2; }
+
 // Tiles along z that make at least n outputs: of 4, and one of 2 where that suffices for the rest.
 struct DepthTiles {
-    std::size_t fours, twos;
+    std::size_t fours, twos, n;
 
-    explicit DepthTiles(std::size_t n)
-        : fours((n + 1) / 4), twos(n % 4 == 1 || n % 4 == 2 ? 1 : 0) {}
+    explicit DepthTiles(std::size_t n_outputs)
+        : fours((n_outputs + 1) / 4),
+          twos(n_outputs % 4 == 1 || n_outputs % 4 == 2 ? 1 : 0),
+          n(n_outputs) {}
     std::size_t count() const { return fours + twos; }
     std::size_t n_z() const { return 4 * fours + 2 * twos; }
-    std::size_t products() const { return 6 * fours + 4 * twos; }  // for each input and output
+    // For each input and output channel.
+    std::size_t products() const { return is_shallow(n) ? n * n : 6 * fours + 4 * twos; }
 };
 
 Extent pooled_extent(Extent extent);

@@ -60,7 +60,7 @@ struct WinogradConv::Block {
 WinogradConv::WinogradConv(const ConvSpec& spec, Arena& arena) : spec_(spec) {
     regions_[true] = plan_regions(spec, pools());
     regions_[false] = widened(regions_[true], needed_extent(spec.extent, pools()), spec.extent);
-    taps_ = n_positions() * n_filters() * kPositions > kMaxTransformed || n_blocks() < kMinBlocks;
+    depth_ = choose_depth();
     weights_place_ = arena.reserve(n_positions() * n_filters() * depth_places());
     bias_place_ = arena.reserve(blocks_of(spec.n_out) * kBlock);
 }
@@ -75,8 +75,16 @@ std::size_t WinogradConv::n_blocks() const {
     return n;
 }
 
+WinogradConv::Depth WinogradConv::choose_depth() const {
+    if (is_shallow(spec_.extent.z)) return Depth::shallow;
+    const bool fits = n_positions() * n_filters() * kPositions <= kMaxTransformed;
+    return fits && n_blocks() >= kMinBlocks ? Depth::transformed : Depth::taps;
+}
+
 // Weights of a filter at one position of the plane.
-std::size_t WinogradConv::depth_places() const { return taps_ ? 3 : kPositions; }
+std::size_t WinogradConv::depth_places() const {
+    return depth_ == Depth::transformed ? kPositions : 3;
+}
 
 std::size_t WinogradConv::n_filters() const {
     return blocks_of(spec_.n_in) * blocks_of(spec_.n_out) * kBlock * kBlock;
@@ -162,16 +170,22 @@ void WinogradConv::pack_input(const Kernels& kernels, std::size_t in, std::size_
         for (std::size_t tap = 0; tap < 27; ++tap)
             filters[tap * kBlock + lane] = double(values[tap]);
     }
+    constexpr double kPlain[3] = {1, 1, 1};
     float taps[kPositions * kPositions * kTaps];
-    transform_filters(regions_[true].front().sides(), filters, taps);
+    transform_filters(regions_[true].front().sides(), filters,
+                      depth_ == Depth::shallow ? kPlain : kernels::kTapScales, taps);
+    const std::size_t n_in = blocks_of(spec_.n_in) * kBlock;
     for (std::size_t position = 0; position < n_positions(); ++position) {
         float* const weights = weights_of(position, block);
         const float* const from = taps + position * kTaps;
-        if (taps_)
+        if (depth_ == Depth::taps)
             std::memcpy(weights + in * kTaps, from, kTaps * sizeof(float));
+        else if (depth_ == Depth::transformed)
+            kernels.depth_weights(from, 1, weights + in * kBlock, n_in * kBlock);
         else
-            kernels.depth_weights(from, 1, weights + in * kBlock,
-                                  blocks_of(spec_.n_in) * kBlock * kBlock);
+            for (std::size_t tap = 0; tap < 3; ++tap)
+                std::memcpy(weights + (tap * n_in + in) * kBlock, from + tap * kBlock,
+                            kBlock * sizeof(float));
     }
 }
 
@@ -190,8 +204,8 @@ void WinogradConv::run(const Kernels& kernels, const PlaneSource& source, const 
     for (std::size_t i = 0; i < n_blocks; ++i) {
         const Share columns = share(last - first, i, n_blocks);
         const DepthShape shape{
-            columns.last - columns.first, tiles.fours, tiles.twos, blocks_of(spec_.n_in),
-            blocks_of(spec_.n_out),       taps_};
+            columns.last - columns.first, tiles.fours,          tiles.twos, blocks_of(spec_.n_in),
+            blocks_of(spec_.n_out),       depth_ == Depth::taps};
         const Block block{region, first + columns.first, shape, tiles.n_z(), pooled, scratch};
         transform_inputs(kernels, source, block);
         convolve_depth(kernels, block);
@@ -236,8 +250,14 @@ void WinogradConv::convolve_depth(const Kernels& kernels, const Block& block) co
         for (std::size_t y = 0; y < sides.y + 2; ++y, ++packed) {
             const std::size_t place =
                 position_of(sides.x, x) * kPositions + position_of(sides.y, y);
-            kernels.conv_depth(block.shape, weights_of(packed_all ? place : packed, 0),
-                               block.scratch.planes + packed * block.stride(), block.scratch.depth);
+            const float* const weights = weights_of(packed_all ? place : packed, 0);
+            float* const planes = block.scratch.planes + packed * block.stride();
+            if (depth_ == Depth::shallow)
+                kernels.conv_shallow(
+                    {block.shape.n_columns, spec_.extent.z, block.shape.n_in, block.shape.n_out},
+                    weights, planes, block.scratch.depth);
+            else
+                kernels.conv_depth(block.shape, weights, planes, block.scratch.depth);
         }
 }
 

@@ -71,11 +71,18 @@ public:
 private:
     struct Block;
     struct Column;
+    // How positions are convolved along z, which says what is stored of their weights.
+    enum class Depth {
+        taps,         // [inputs][3 taps along z][16], for conv_depth()
+        transformed,  // [6 positions along z][inputs][16], for conv_depth()
+        shallow,      // [3 taps along z][inputs][16], for conv_shallow()
+    };
     DepthTiles depth(bool pooled) const;
     std::size_t block_columns(const Region& region, bool pooled) const;
     std::size_t n_positions() const;
     std::size_t n_blocks() const;
     std::size_t n_filters() const;
+    Depth choose_depth() const;
     std::size_t depth_places() const;
     Column column(const Block& block, std::size_t i) const;
     void transform_inputs(const kernels::Kernels&, const PlaneSource&, const Block&) const;
@@ -87,10 +94,9 @@ private:
     ConvSpec spec_;
     std::vector<Region> regions_[2];  // without and with the pool
     std::size_t weights_place_, bias_place_;
-    // [position][block of outputs], each [inputs][3 taps along z][16] or [6 positions along z]
-    // [inputs][16]: depth_weights() is for those that are used often.
+    // [position][block of outputs], as depth_ says.
     float* weights_ = nullptr;
-    bool taps_;
+    Depth depth_;
     float* bias_ = nullptr;
 };
 

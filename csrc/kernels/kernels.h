@@ -112,6 +112,11 @@ struct DepthShape {
     bool taps;
 };
 
+// The same for a map of one or two planes: all others that its outputs see are zero.
+struct ShallowShape {
+    std::size_t n_columns, n_planes, n_in, n_out;
+};
+
 // The three taps along z come times these, so that all factors of their transform are exact in
 // float32, and few.
 constexpr double kTapScales[3] = {32.0 / 243.0, 48.0 / 243.0, 72.0 / 243.0};
@@ -157,6 +162,12 @@ struct Kernels {
     // 96 floats times (rows * (n_in + b) + (16 n_in + 1) * b), rows = n_columns (fours + twos),
     // b = kMaxProductBlocks.
     void (*conv_depth)(const DepthShape& shape, const float* weights, float* p, float* scratch);
+
+    // The same by its definition, where as few products do. 'p' has four lines for each column: on
+    // the way in the planes are those from 1 on, and none else is read; the outputs are those from
+    // 0 on. 'taps' are [n_out][3][16 n_in][16], not scaled; sums run over the planes, then the
+    // inputs. 'scratch' has room for 16 n_planes n_columns (n_in + kMaxProductBlocks) floats.
+    void (*conv_shallow)(const ShallowShape& shape, const float* taps, float* p, float* scratch);
 
     // A convolution of one channel makes 4 outputs along y from 6 inputs, by F(4, 3), and takes the
     // taps along x and z as they are. first_input() transforms rows y … y + 5 of a plane, n_z

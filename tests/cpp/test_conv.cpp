@@ -24,6 +24,7 @@ using nigro::kernels::kPositions;
 using nigro::kernels::kPositionsOfTwo;
 using nigro::kernels::kTapScales;
 using nigro::kernels::OutputColumn;
+using nigro::kernels::ShallowShape;
 using nigro::kernels::Sides;
 using Floats = std::vector<float>;
 
@@ -214,6 +215,77 @@ void test_the_depth_specification_convolves(Random& random) {
     }
 }
 
+// ---------------------------------------------------------------------------------------- shallow
+
+constexpr std::size_t kShallowColumn = 4 * kBlock;
+
+// The outputs, [n_out][n_columns][n_planes][16], of planes [n_in][n_columns][n_planes][16].
+Floats conv_shallow(const Kernels& kernels, const ShallowShape& shape, const Floats& taps,
+                    const Floats& in) {
+    const std::size_t line = shape.n_planes * kBlock;
+    Floats scratch(line * shape.n_columns * (shape.n_in + nigro::kernels::kMaxProductBlocks));
+    Floats p(std::max(shape.n_in, shape.n_out) * shape.n_columns * kShallowColumn, NAN);
+    for (std::size_t i = 0; i < shape.n_in * shape.n_columns; ++i)
+        std::copy_n(&in[i * line], line, &p[i * kShallowColumn + kBlock]);
+    kernels.conv_shallow(shape, taps.data(), p.data(), scratch.data());
+    Floats out(shape.n_out * shape.n_columns * line);
+    for (std::size_t i = 0; i < shape.n_out * shape.n_columns; ++i)
+        std::copy_n(&p[i * kShallowColumn], line, &out[i * line]);
+    return out;
+}
+
+const std::vector<ShallowShape> kShallowShapes{{1, 1, 1, 1}, {1, 2, 1, 1},  {9, 2, 2, 3},
+                                               {7, 1, 3, 2}, {14, 2, 1, 4}, {30, 2, 2, 2}};
+
+void test_conv_shallow(const Kernels& kernels, Random& random) {
+    for (const ShallowShape& shape : kShallowShapes) {
+        const Floats in =
+            random_floats(random, shape.n_in * shape.n_columns * shape.n_planes * kBlock);
+        const Floats taps = random_floats(random, shape.n_out * 3 * shape.n_in * kBlock * kBlock);
+        check::that(check::same(conv_shallow(scalar(), shape, taps, in),
+                                conv_shallow(kernels, shape, taps, in)),
+                    label(kernels, "conv shallow", shape.n_columns));
+    }
+}
+
+void test_the_shallow_specification_convolves(Random& random) {
+    for (const ShallowShape& shape : kShallowShapes) {
+        const std::size_t n_in = shape.n_in * kBlock, n = shape.n_planes;
+        const Floats in = random_floats(random, n_in * shape.n_columns * n);
+        const Floats taps = random_floats(random, shape.n_out * 3 * n_in * kBlock);
+        const Floats got = conv_shallow(scalar(), shape, taps, in);
+        double worst = 0;
+        for (std::size_t at = 0; at < got.size(); ++at) {
+            const std::size_t lane = at % kBlock, z = at / kBlock % n;
+            const std::size_t column = at / kBlock / n % shape.n_columns;
+            const std::size_t out = at / kBlock / n / shape.n_columns;
+            double sum = 0;
+            for (std::size_t plane = 0; plane < n; ++plane)
+                for (std::size_t i = 0; i < n_in; ++i)
+                    sum +=
+                        double(taps[((out * 3 + plane + 1 - z) * n_in + i) * kBlock + lane]) *
+                        double(in[((i / kBlock * shape.n_columns + column) * n + plane) * kBlock +
+                                  i % kBlock]);
+            worst = std::max(worst, std::fabs(sum - double(got[at])));
+        }
+        // Sums of up to 96 products of at most 1 each.
+        check::that(worst < 5e-6, "shallow by definition, off by " + std::to_string(worst));
+    }
+}
+
+void test_shallow_by_hand() {
+    // Planes 2 and 3 of the first input, taps 1, 10, 100: 10 * 2 + 100 * 3 and 1 * 2 + 10 * 3.
+    const ShallowShape shape{1, 2, 1, 1};
+    Floats taps(3 * kBlock * kBlock), in(2 * kBlock);
+    for (std::size_t lane = 0; lane < kBlock; ++lane)
+        for (std::size_t tap = 0; tap < 3; ++tap)
+            taps[tap * kBlock * kBlock + lane] = tap == 0 ? 1.0F : tap == 1 ? 10.0F : 100.0F;
+    in[0] = 2;
+    in[kBlock] = 3;
+    const Floats out = conv_shallow(scalar(), shape, taps, in);
+    check::that(out[5] == 320.0F && out[kBlock + 5] == 32.0F, "shallow by hand");
+}
+
 void test_depth_by_hand() {
     // Taps 1, 10, 100 of the first input alone, on 1, 2, 3 …: 1 + 20 + 300, 2 + 30 + 400 …
     for (const DepthShape& shape : {DepthShape{1, 1, 0, 1, 1, true}, {1, 0, 2, 1, 1, true}}) {
@@ -306,12 +378,15 @@ int main() {
     Random random(20230517);
     test_the_specification_by_hand();
     test_depth_by_hand();
+    test_shallow_by_hand();
     test_the_depth_specification_convolves(random);
+    test_the_shallow_specification_convolves(random);
     for (int foot = 0; foot < kFootprints; ++foot)
         test_the_specification_copies_with_a_middle_tap(foot, random);
     for (const Kernels& kernels : nigro::kernels::available()) {
         test_plane_transforms(kernels, random);
         test_conv_depth(kernels, random);
+        test_conv_shallow(kernels, random);
         test_first_input(kernels, random);
         test_conv_first(kernels, random);
         test_dense(kernels, random);

@@ -54,6 +54,7 @@ void test_tiles_along_z_reach_the_end_and_no_further_than_needed() {
     }
     const DepthTiles ten(10);
     check::that(ten.fours == 2 && ten.twos == 1 && ten.products() == 16, "4 + 4 + 2");
+    check::that(DepthTiles(1).products() == 1 && DepthTiles(2).products() == 4, "shallow");
 }
 
 void expect(const ConvSpec& spec, bool pooled, const std::string& want) {
