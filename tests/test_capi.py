@@ -655,6 +655,16 @@ def test_the_stripped_library_is_small(tmp_path):
     assert (tmp_path / "stripped.so").stat().st_size < 600_000
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the C++ runtime is the system's")
+def test_the_library_needs_the_c_library_alone():
+    for archive in ("libstdc++.a", "libgcc_eh.a"):
+        if not Path(run("c++", f"-print-file-name={archive}").strip()).is_absolute():
+            pytest.skip(f"this compiler comes without {archive}")
+    needed = re.findall(r"NEEDED.*\[(.*?)\.so", run("readelf", "-d", nigroedge.get_library()))
+
+    assert {"libc"} <= set(needed) <= {"libc", "libm", "libpthread", "ld-linux-x86-64"}
+
+
 def test_one_compiler_command_builds_the_library(tmp_path, model_path, c_model):
     manual = (ROOT / "docs/embedding.md").read_text()
     command = re.search(r"^c\+\+ (?:.*\\\n)*.*$", manual, re.M)[0]

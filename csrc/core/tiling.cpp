@@ -17,7 +17,7 @@ using kernels::Footprint;
 // caches. The factors are measured (docs/engine.md) and part of the plan: they choose among
 // algorithms that round differently, so they never depend on the machine.
 double cost(const std::vector<Region>& regions, const ConvSpec& spec, std::size_t n_z) {
-    constexpr double kInput = 9 * kBlock, kOutput = 9 * kBlock, kTap = 8;
+    constexpr double kInput = 13 * kBlock, kOutput = 10 * kBlock, kTap = 8;
     const auto in = double(blocks_of(spec.n_in)), out = double(blocks_of(spec.n_out));
     const DepthTiles tiles(n_z);
     const double filters = in * out * double(kBlock * kBlock);
