@@ -228,16 +228,20 @@ WinogradConv::Column WinogradConv::column(const Block& block, std::size_t i) con
 
 void WinogradConv::transform_inputs(const Kernels& kernels, const PlaneSource& source,
                                     const Block& block) const {
-    const std::size_t n_planes = block.region.sides().x + 2, n_z = block.n_z + 2;
+    const std::size_t n_planes = block.region.sides().x + 2, column_z = block.n_z + 2;
+    // Of a shallow map the planes of zeros before and behind are not read.
+    const bool shallow = depth_ == Depth::shallow;
+    const std::size_t first_z = shallow ? 1 : 0, n_z = shallow ? spec_.extent.z : column_z;
     for (std::size_t i = 0; i < block.shape.n_columns; ++i) {
         const Column at = column(block, i);
         for (std::size_t in = 0; in < block.shape.n_in; ++in) {
             const float* planes[kPositions];
             source.planes(at.sample, in, at.x, at.y, n_planes, planes);
-            kernels.plane[block.region.foot].input(
-                planes, source.y_stride(), n_z,
-                block.scratch.planes + (in * block.shape.n_columns + i) * n_z * kBlock,
-                block.stride());
+            for (std::size_t x = 0; x < n_planes; ++x) planes[x] += first_z * kBlock;
+            const std::size_t place = (in * block.shape.n_columns + i) * column_z + first_z;
+            kernels.plane[block.region.foot].input(planes, source.y_stride(), n_z,
+                                                   block.scratch.planes + place * kBlock,
+                                                   block.stride());
         }
     }
 }
