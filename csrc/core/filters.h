@@ -13,19 +13,14 @@
 
 namespace nigro {
 
-// What F(4, 3) makes of the three weights along one axis: for each of its positions, a row of
-// three. The positions of F(2, 3) are four of them (kPositionsOfTwo).
-using FilterRows = std::array<std::array<double, 3>, kernels::kPositions>;
-const FilterRows& filter_rows() noexcept;
-
-// The position along an axis, of kPositions, of position i of a footprint's side.
-inline std::size_t position_of(std::size_t side, std::size_t i) {
-    return side == 2 ? kernels::kPositionsOfTwo[i] : i;
-}
+// What the positions of a tile's family make of the three weights along one axis, a row of three
+// for each.
+using FilterRows = std::array<std::array<double, 3>, kernels::kMaxPositions>;
+const FilterRows& filter_rows(kernels::Tile tile) noexcept;
 
 // Transforms 'weights', [27][16], along x and y to [positions of a footprint][3 taps along z][16],
 // each tap times one of 'scales'.
-void transform_filters(kernels::Sides sides, const double* weights, const double (&scales)[3],
-                       float* result);
+void transform_filters(const kernels::Footprint& foot, const double* weights,
+                       const double (&scales)[3], float* result);
 
 }  // namespace nigro

@@ -26,7 +26,7 @@ void FirstConv::pack(const Arena& arena) {
     bias_ = arena.at(bias_place_);
     patches_ = arena.at(patches_place_);
     if (spec_.bias) std::memcpy(bias_, spec_.bias->data, spec_.n_out * sizeof(float));
-    const FilterRows& along_y = filter_rows();
+    const FilterRows& along_y = filter_rows(kernels::kFour);
     for (std::size_t out = 0; out < spec_.n_out; ++out) {
         float taps[3][3][3];
         std::memcpy(taps, spec_.weights->data + out * sizeof taps, sizeof taps);

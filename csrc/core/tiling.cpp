@@ -10,7 +10,7 @@
 namespace nigro {
 namespace {
 
-using kernels::Footprint;
+using kernels::Tile;
 
 // Multiply-adds that regions cost, or other work expressed in them: each position of each column is
 // multiplied along z, and transformed on the way in and out; taps come from beyond the inner
@@ -30,18 +30,23 @@ double cost(const std::vector<Region>& regions, const ConvSpec& spec, std::size_
     return sum + 3 * kTap * filters * double(regions.front().positions());
 }
 
-// Outputs along an axis that would be left to the last, half empty footprint of 4.
-std::size_t tail(std::size_t n) { return n > 4 && n % 4 <= 2 ? n % 4 : 0; }
+// Outputs along an axis that would be left to the last tile, of which most would be dropped.
+std::size_t tail(std::size_t n, std::size_t length) {
+    return n > length && n % length <= 2 ? n % length : 0;
+}
 
-// Footprints of 4 x 4, and for each axis that is cut a strip of footprints that are 2 long there.
-std::vector<Region> cut_regions(std::size_t n_x, std::size_t n_y, bool cut_x, bool cut_y) {
-    const std::size_t tail_x = cut_x ? tail(n_x) : 0, tail_y = cut_y ? tail(n_y) : 0;
+// Footprints of 'tile' along both axes, and for each axis that is cut a strip of footprints that
+// are 'two' there.
+std::vector<Region> cut_regions(std::size_t n_x, std::size_t n_y, Tile tile, Tile two, bool cut_x,
+                                bool cut_y) {
+    const std::size_t length = kernels::kTileOutputs[tile];
+    const std::size_t tail_x = cut_x ? tail(n_x, length) : 0;
+    const std::size_t tail_y = cut_y ? tail(n_y, length) : 0;
     const std::size_t main_x = n_x - tail_x, main_y = n_y - tail_y;
-    std::vector<Region> regions{{kernels::kFoot44, 0, 0, main_x, main_y}};
-    if (tail_x > 0) regions.push_back({kernels::kFoot24, main_x, 0, tail_x, main_y});
-    if (tail_y > 0) regions.push_back({kernels::kFoot42, 0, main_y, main_x, tail_y});
-    if (tail_x > 0 && tail_y > 0)
-        regions.push_back({kernels::kFoot22, main_x, main_y, tail_x, tail_y});
+    std::vector<Region> regions{{{tile, tile}, 0, 0, main_x, main_y}};
+    if (tail_x > 0) regions.push_back({{two, tile}, main_x, 0, tail_x, main_y});
+    if (tail_y > 0) regions.push_back({{tile, two}, 0, main_y, main_x, tail_y});
+    if (tail_x > 0 && tail_y > 0) regions.push_back({{two, two}, main_x, main_y, tail_x, tail_y});
     return regions;
 }
 
@@ -57,9 +62,15 @@ Extent needed_extent(Extent extent, bool pooled) {
 
 std::vector<Region> plan_regions(const ConvSpec& spec, bool pooled) {
     const Extent needed = needed_extent(spec.extent, pooled);
-    std::vector<std::vector<Region>> plans{{{kernels::kFoot22, 0, 0, needed.x, needed.y}}};
-    for (int cuts = 0; cuts < 4; ++cuts)
-        plans.push_back(cut_regions(needed.x, needed.y, cuts & 1, cuts & 2));
+    std::vector<std::vector<Region>> plans{
+        {{{kernels::kTwo, kernels::kTwo}, 0, 0, needed.x, needed.y}}};
+    for (const bool cut_x : {false, true})
+        for (const bool cut_y : {false, true}) {
+            plans.push_back(
+                cut_regions(needed.x, needed.y, kernels::kFour, kernels::kTwo, cut_x, cut_y));
+            plans.push_back(
+                cut_regions(needed.x, needed.y, kernels::kSix, kernels::kTwoOfSix, cut_x, cut_y));
+        }
     return *std::min_element(plans.begin(), plans.end(), [&](const auto& a, const auto& b) {
         return cost(a, spec, needed.z) < cost(b, spec, needed.z);
     });

@@ -19,7 +19,10 @@ struct Region {
     kernels::Footprint foot;
     std::size_t x, y, n_x, n_y;
 
-    kernels::Sides sides() const { return kernels::kFootprintSides[foot]; }
+    struct Sides {
+        std::size_t x, y;
+    };
+    Sides sides() const { return {kernels::kTileOutputs[foot.x], kernels::kTileOutputs[foot.y]}; }
     std::size_t columns_x() const { return (n_x + sides().x - 1) / sides().x; }
     std::size_t columns_y() const { return (n_y + sides().y - 1) / sides().y; }
     std::size_t positions() const { return (sides().x + 2) * (sides().y + 2); }

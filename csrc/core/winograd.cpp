@@ -13,11 +13,11 @@ namespace nigro {
 namespace {
 
 using kernels::DepthShape;
+using kernels::Footprint;
 using kernels::Kernels;
-using kernels::kFoot22;
+using kernels::kMaxPositions;
 using kernels::kPositions;
 using kernels::OutputColumn;
-using kernels::Sides;
 
 // Weights are transformed along z at load where they then stay in a second-level cache and are used
 // by several blocks of columns; elsewhere half as many bytes count more.
@@ -171,8 +171,8 @@ void WinogradConv::pack_input(const Kernels& kernels, std::size_t in, std::size_
             filters[tap * kBlock + lane] = double(values[tap]);
     }
     constexpr double kPlain[3] = {1, 1, 1};
-    float taps[kPositions * kPositions * kTaps];
-    transform_filters(regions_[true].front().sides(), filters,
+    float taps[kMaxPositions * kMaxPositions * kTaps];
+    transform_filters(regions_[true].front().foot, filters,
                       depth_ == Depth::shallow ? kPlain : kernels::kTapScales, taps);
     const std::size_t n_in = blocks_of(spec_.n_in) * kBlock;
     for (std::size_t position = 0; position < n_positions(); ++position) {
@@ -229,31 +229,35 @@ WinogradConv::Column WinogradConv::column(const Block& block, std::size_t i) con
 void WinogradConv::transform_inputs(const Kernels& kernels, const PlaneSource& source,
                                     const Block& block) const {
     const std::size_t n_planes = block.region.sides().x + 2, column_z = block.n_z + 2;
-    // Of a shallow map the planes of zeros before and behind are not read.
+    // The border of zeros is there without being read; of a shallow map nobody wants it.
+    const std::size_t n_z = std::min(spec_.extent.z, column_z - 1);
     const bool shallow = depth_ == Depth::shallow;
-    const std::size_t first_z = shallow ? 1 : 0, n_z = shallow ? spec_.extent.z : column_z;
+    const std::size_t before = shallow ? 0 : 1, after = shallow ? 0 : column_z - 1 - n_z;
     for (std::size_t i = 0; i < block.shape.n_columns; ++i) {
         const Column at = column(block, i);
         for (std::size_t in = 0; in < block.shape.n_in; ++in) {
-            const float* planes[kPositions];
+            const float* planes[kMaxPositions];
             source.planes(at.sample, in, at.x, at.y, n_planes, planes);
-            for (std::size_t x = 0; x < n_planes; ++x) planes[x] += first_z * kBlock;
-            const std::size_t place = (in * block.shape.n_columns + i) * column_z + first_z;
-            kernels.plane[block.region.foot].input(planes, source.y_stride(), n_z,
-                                                   block.scratch.planes + place * kBlock,
-                                                   block.stride());
+            for (std::size_t x = 0; x < n_planes; ++x) planes[x] += kBlock;
+            const std::size_t line = (in * block.shape.n_columns + i) * column_z + 1 - before;
+            kernels.plane_input(block.region.foot, {planes, source.y_stride(), before, n_z, after},
+                                block.scratch.planes + line * kBlock, block.stride());
         }
     }
 }
 
 void WinogradConv::convolve_depth(const Kernels& kernels, const Block& block) const {
-    const Sides sides = block.region.sides();
-    const bool packed_all = regions_[true].front().foot != kFoot22;
+    const Footprint& foot = block.region.foot;
+    const Region::Sides sides = block.region.sides();
+    // Weights are packed for the positions of the first region, which are all of the family or
+    // those of every region.
+    const bool packed_all = regions_[true].front().foot.x != kernels::kTwo;
     std::size_t packed = 0;
     for (std::size_t x = 0; x < sides.x + 2; ++x)
         for (std::size_t y = 0; y < sides.y + 2; ++y, ++packed) {
             const std::size_t place =
-                position_of(sides.x, x) * kPositions + position_of(sides.y, y);
+                kernels::kTilePositions[foot.x][x] * kernels::kFamilyPositions[foot.y] +
+                kernels::kTilePositions[foot.y][y];
             const float* const weights = weights_of(packed_all ? place : packed, 0);
             float* const planes = block.scratch.planes + packed * block.stride();
             if (depth_ == Depth::shallow)
@@ -268,11 +272,10 @@ void WinogradConv::convolve_depth(const Kernels& kernels, const Block& block) co
 void WinogradConv::transform_outputs(const Kernels& kernels, const Block& block,
                                      const Maps& out) const {
     const std::size_t step = block.pooled ? 2 : 1;
-    const Sides sides{block.region.sides().x / step, block.region.sides().y / step};
+    const Region::Sides sides{block.region.sides().x / step, block.region.sides().y / step};
     const Extent extent = output_extent(block.pooled);
     const float floor = spec_.relu ? 0.0f : -std::numeric_limits<float>::infinity();
-    const auto& plane = kernels.plane[block.region.foot];
-    const auto write = block.pooled ? plane.output_pool : plane.output;
+    const auto write = block.pooled ? kernels.plane_output_pool : kernels.plane_output;
     for (std::size_t i = 0; i < block.shape.n_columns; ++i) {
         const Column at = column(block, i);
         const std::size_t x = at.x / step, y = at.y / step;
@@ -283,7 +286,8 @@ void WinogradConv::transform_outputs(const Kernels& kernels, const Block& block,
                                       std::min(sides.x, extent.x - x),
                                       std::min(sides.y, extent.y - y),
                                       extent.z};
-            write(block.scratch.planes + (b * block.shape.n_columns + i) * (block.n_z + 2) * kBlock,
+            write(block.region.foot,
+                  block.scratch.planes + (b * block.shape.n_columns + i) * (block.n_z + 2) * kBlock,
                   block.stride(), bias_ + b * kBlock, floor, target);
         }
     }

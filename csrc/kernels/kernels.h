@@ -66,17 +66,35 @@ constexpr std::size_t kChannelBlock = 16;
 // each of M + 2 positions. Here it runs in the plane of x and y first, so that a convolution
 // becomes one along z for each position of the plane, and then along z.
 //
-// A footprint of outputs in the plane, made from (x + 2)(y + 2) positions, y fastest.
-enum Footprint : int { kFoot44, kFoot24, kFoot42, kFoot22, kFootprints };
-struct Sides {
-    std::size_t x, y;
-};
-constexpr Sides kFootprintSides[kFootprints] = {{4, 4}, {2, 4}, {4, 2}, {2, 2}};
+// Tiles along an axis come in two families, each with one set of weights. F(4, 3) interpolates at
+// 0, 3/4, -3/4, 3/2, -3/2 and infinity, F(6, 3) at 0, 1/2, -1/2, 1, -1, 2, -2 and infinity; F(2, 3)
+// at four positions of either.
+enum Tile : int { kFour, kTwo, kSix, kTwoOfSix, kTiles };
+constexpr std::size_t kTileOutputs[kTiles] = {4, 2, 6, 2};
+constexpr std::size_t kMaxOutputs = 6;
+// Of its family's positions, those of a tile.
+constexpr std::size_t kMaxPositions = kMaxOutputs + 2;
+constexpr std::size_t kTilePositions[kTiles][kMaxPositions] = {
+    {0, 1, 2, 3, 4, 5}, {0, 1, 2, 5}, {0, 1, 2, 3, 4, 5, 6, 7}, {0, 3, 4, 7}};
+constexpr std::size_t kFamilyPositions[kTiles] = {6, 6, 8, 8};
 
-// Positions along an axis are F(4, 3)'s, for the points 0, 3/4, -3/4, 3/2, -3/2 and infinity. Those
-// of F(2, 3) are four of them, with the same weights.
-constexpr std::size_t kPositions = 6;
-constexpr std::size_t kPositionsOfTwo[4] = {0, 1, 2, 5};
+// Along z there is one family.
+constexpr std::size_t kPositions = kFamilyPositions[kFour];
+
+// Outputs in the plane that are made together, from (x outputs + 2)(y outputs + 2) positions, y
+// fastest.
+struct Footprint {
+    Tile x, y;
+};
+
+// Where a column's inputs are: 'planes[x]', one for each position along x, points at the first
+// input of row x; y advances by 'y_stride', z by 16. There are 'n_z' planes, and 'before' and
+// 'after' them such as are zero, which are not read.
+struct InputColumn {
+    const float* const* planes;
+    std::size_t y_stride;
+    std::size_t before, n_z, after;
+};
 
 // Where outputs go: blocks at values + x * x_stride + y * y_stride + z * 16 for x < n_x, y < n_y,
 // z < n_z; what a footprint makes beyond is dropped.
@@ -84,24 +102,6 @@ struct OutputColumn {
     float* values;
     std::size_t x_stride, y_stride;
     std::size_t n_x, n_y, n_z;
-};
-
-// A column is a footprint at every z.
-struct PlaneKernels {
-    // Transform n_z planes of one block of channels of a column. 'planes[x]', x < footprint x + 2,
-    // points at the first input of row x; y advances by 'y_stride', z by 16. Position i at z goes
-    // to p + i * p_stride + z * 16.
-    void (*input)(const float* const* planes, std::size_t y_stride, std::size_t n_z, float* p,
-                  std::size_t p_stride);
-
-    // Transform such positions of one block of channels of a column back, add 'bias' (16 floats),
-    // replace by 'floor' what is below it, and write the outputs.
-    void (*output)(const float* p, std::size_t p_stride, const float* bias, float floor,
-                   const OutputColumn& out);
-
-    // The same, then the maximum of each window of 2 x 2 x 2 outputs; 'out' counts windows.
-    void (*output_pool)(const float* p, std::size_t p_stride, const float* bias, float floor,
-                        const OutputColumn& out);
 };
 
 // The work of one position of the plane: n_columns runs of 4 fours + 2 twos outputs along z, by
@@ -148,7 +148,19 @@ struct Kernels {
     // dst[i] = float32(fma(float64(x[i]), gain, offset)); dst may be x.
     void (*rescale)(const float* x, std::size_t n, double gain, double offset, float* dst);
 
-    PlaneKernels plane[kFootprints];
+    // A column is a footprint at every z. Transform one block of channels of a column; position i
+    // at z goes to p + i * p_stride + z * 16.
+    void (*plane_input)(const Footprint& foot, const InputColumn& in, float* p,
+                        std::size_t p_stride);
+
+    // Transform such positions of one block of channels of a column back, add 'bias' (16 floats),
+    // replace by 'floor' what is below it, and write the outputs.
+    void (*plane_output)(const Footprint& foot, const float* p, std::size_t p_stride,
+                         const float* bias, float floor, const OutputColumn& out);
+
+    // The same, then the maximum of each window of 2 x 2 x 2 outputs; 'out' counts windows.
+    void (*plane_output_pool)(const Footprint& foot, const float* p, std::size_t p_stride,
+                              const float* bias, float floor, const OutputColumn& out);
 
     // Transform taps along z, [n_in][3][16], to the six positions of F(4, 3), each [n_in][16] and
     // 'stride' after the one before. Those of +-3/4 have the other sign.

@@ -17,15 +17,18 @@ namespace {
 
 using check::Random;
 using nigro::kernels::DepthShape;
+using nigro::kernels::Footprint;
+using nigro::kernels::InputColumn;
 using nigro::kernels::Kernels;
-using nigro::kernels::kFootprints;
-using nigro::kernels::kFootprintSides;
+using nigro::kernels::kMaxPositions;
 using nigro::kernels::kPositions;
-using nigro::kernels::kPositionsOfTwo;
 using nigro::kernels::kTapScales;
+using nigro::kernels::kTileOutputs;
+using nigro::kernels::kTilePositions;
+using nigro::kernels::kTiles;
 using nigro::kernels::OutputColumn;
 using nigro::kernels::ShallowShape;
-using nigro::kernels::Sides;
+using nigro::kernels::Tile;
 using Floats = std::vector<float>;
 
 constexpr std::size_t kBlock = nigro::kernels::kChannelBlock;
@@ -45,44 +48,58 @@ std::string label(const Kernels& kernels, const std::string& slot, std::size_t n
 
 // ----------------------------------------------------------------------------------------- plane
 
-std::size_t positions(Sides sides) { return (sides.x + 2) * (sides.y + 2); }
+std::size_t positions(Tile tile) { return kTileOutputs[tile] + 2; }
+std::size_t positions(const Footprint& foot) { return positions(foot.x) * positions(foot.y); }
 
-Floats transform_input(const Kernels& kernels, int foot, std::size_t n_z, const Floats& in) {
-    const Sides sides = kFootprintSides[foot];
-    const std::size_t y_stride = n_z * kBlock, p_stride = (n_z + 1) * kBlock;
-    const float* planes[6];
-    for (std::size_t x = 0; x < sides.x + 2; ++x)
-        planes[x] = in.data() + x * (sides.y + 2) * y_stride;
-    Floats p((positions(sides) - 1) * p_stride + n_z * kBlock);
-    kernels.plane[foot].input(planes, y_stride, n_z, p.data(), p_stride);
+std::vector<Footprint> footprints() {
+    std::vector<Footprint> all;
+    for (int x = 0; x < kTiles; ++x)
+        for (int y = 0; y < kTiles; ++y) all.push_back({Tile(x), Tile(y)});
+    return all;
+}
+
+// Planes of a column as it lies in memory: those of zeros first, then those that are read.
+struct Planes {
+    std::size_t before, n_z, after;
+    std::size_t all() const { return before + n_z + after; }
+};
+
+Floats transform_input(const Kernels& kernels, const Footprint& foot, const Planes& z,
+                       const Floats& in) {
+    const std::size_t y_stride = z.n_z * kBlock, p_stride = (z.all() + 1) * kBlock;
+    const float* planes[kMaxPositions];
+    for (std::size_t x = 0; x < positions(foot.x); ++x)
+        planes[x] = in.data() + x * positions(foot.y) * y_stride;
+    Floats p((positions(foot) - 1) * p_stride + z.all() * kBlock, -7.0F);
+    kernels.plane_input(foot, {planes, y_stride, z.before, z.n_z, z.after}, p.data(), p_stride);
     return p;
 }
 
-Floats transform_output(const Kernels& kernels, int foot, std::size_t n_z, const Floats& p,
-                        const Floats& bias, bool pool, std::size_t drop) {
-    const Sides sides = kFootprintSides[foot];
+Floats transform_output(const Kernels& kernels, const Footprint& foot, std::size_t n_z,
+                        const Floats& p, const Floats& bias, bool pool, std::size_t drop) {
     const std::size_t step = pool ? 2 : 1, p_stride = (n_z + 1) * kBlock;
-    const std::size_t n_x = sides.x / step, n_y = sides.y / step, out_z = n_z / step;
+    const std::size_t n_x = kTileOutputs[foot.x] / step, n_y = kTileOutputs[foot.y] / step;
+    const std::size_t out_z = n_z / step;
     Floats out(n_x * n_y * out_z * kBlock, -7.0F);
     const OutputColumn column{out.data(),       n_y * out_z * kBlock, out_z * kBlock,
                               n_x - drop % n_x, n_y - drop / 2 % n_y, out_z};
-    (pool ? kernels.plane[foot].output_pool : kernels.plane[foot].output)(
-        p.data(), p_stride, bias.data(), drop % 2 ? 0.0F : kNoFloor, column);
+    (pool ? kernels.plane_output_pool : kernels.plane_output)(foot, p.data(), p_stride, bias.data(),
+                                                              drop % 2 ? 0.0F : kNoFloor, column);
     return out;
 }
 
 void test_plane_transforms(const Kernels& kernels, Random& random) {
-    for (int foot = 0; foot < kFootprints; ++foot)
+    for (const Footprint& foot : footprints())
         for (std::size_t n_z = 1; n_z < 6; ++n_z) {
-            const Sides sides = kFootprintSides[foot];
-            const Floats in = random_floats(random, positions(sides) * n_z * kBlock);
-            check::that(check::same(transform_input(scalar(), foot, n_z, in),
-                                    transform_input(kernels, foot, n_z, in)),
+            const Planes z{n_z % 3, n_z, n_z / 2};
+            const Floats in = random_floats(random, positions(foot) * n_z * kBlock);
+            check::that(check::same(transform_input(scalar(), foot, z, in),
+                                    transform_input(kernels, foot, z, in)),
                         label(kernels, "plane input", n_z));
             const Floats p =
-                random_floats(random, (positions(sides) - 1) * (n_z + 1) * kBlock + n_z * kBlock);
+                random_floats(random, (positions(foot) - 1) * (n_z + 1) * kBlock + n_z * kBlock);
             const Floats bias = random_floats(random, kBlock);
-            for (std::size_t drop = 0; drop < 4; ++drop)
+            for (std::size_t drop = 0; drop < 6; ++drop)
                 for (const bool pool : {false, true})
                     check::that(
                         check::same(transform_output(scalar(), foot, n_z, p, bias, pool, drop),
@@ -91,36 +108,59 @@ void test_plane_transforms(const Kernels& kernels, Random& random) {
         }
 }
 
-// What F(m, 3) makes of the weights 0, 1, 0 along an axis: at each point p of 0, +-3/4, +-3/2, p
-// over the product of its distances to the others; nothing at infinity.
-std::vector<double> middle_tap(std::size_t m) {
-    const double a = 0.75, b = 1.5, c = 2 * a * (b * b - a * a), d = 2 * b * (b * b - a * a);
-    const std::vector<double> row{0, 1 / c, -1 / c, 1 / d, -1 / d, 0};
-    if (m == 4) return row;
-    std::vector<double> of_two;
-    for (const std::size_t position : kPositionsOfTwo) of_two.push_back(row[position]);
-    return of_two;
+// Planes of zeros that are not read become what such planes in memory do, bit for bit.
+void test_the_specification_knows_planes_of_zeros(const Footprint& foot, Random& random) {
+    const std::size_t n_rows = positions(foot);
+    const Floats in = random_floats(random, n_rows * 2 * kBlock);
+    Floats with_zeros(n_rows * 5 * kBlock, 0.0F);
+    for (std::size_t row = 0; row < n_rows; ++row)
+        std::copy_n(&in[row * 2 * kBlock], 2 * kBlock, &with_zeros[(row * 5 + 1) * kBlock]);
+    check::that(check::same(transform_input(scalar(), foot, {0, 5, 0}, with_zeros),
+                            transform_input(scalar(), foot, {1, 2, 2}, in)),
+                "planes of zeros");
+}
+
+// What a tile makes of the weights 0, 1, 0 along an axis: at each point p of its family, p over the
+// product of its distances to the others; nothing at infinity. The kernels expect +-3/4 negative.
+std::vector<double> middle_tap(Tile tile) {
+    const bool six = tile == nigro::kernels::kSix || tile == nigro::kernels::kTwoOfSix;
+    const std::vector<double> points = six ? std::vector<double>{0, 0.5, -0.5, 1, -1, 2, -2}
+                                           : std::vector<double>{0, 0.75, -0.75, 1.5, -1.5};
+    std::vector<double> family;
+    for (const double p : points) {
+        double factor = p;
+        for (const double other : points)
+            if (other != p) factor /= p - other;
+        family.push_back(std::fabs(p) == 0.75 ? -factor : factor);
+    }
+    family.push_back(0);
+    std::vector<double> row;
+    for (std::size_t i = 0; i < positions(tile); ++i)
+        row.push_back(family[kTilePositions[tile][i]]);
+    return row;
 }
 
 // With weights that are 1 in the middle tap and 0 elsewhere, a footprint copies its inputs.
-void test_the_specification_copies_with_a_middle_tap(int foot, Random& random) {
-    const Sides sides = kFootprintSides[foot];
-    const Floats in = random_floats(random, positions(sides) * kBlock);
-    Floats p = transform_input(scalar(), foot, 1, in);
+void test_the_specification_copies_with_a_middle_tap(const Footprint& foot, Random& random) {
+    const std::size_t n_x = kTileOutputs[foot.x], n_y = kTileOutputs[foot.y];
+    const Floats in = random_floats(random, positions(foot) * kBlock);
+    Floats p = transform_input(scalar(), foot, {0, 1, 0}, in);
     float* value = p.data();
-    for (const double x : middle_tap(sides.x))
-        for (const double y : middle_tap(sides.y)) {
+    for (const double x : middle_tap(foot.x))
+        for (const double y : middle_tap(foot.y)) {
             for (std::size_t lane = 0; lane < kBlock; ++lane)
                 value[lane] = float(double(value[lane]) * x * y);
             value += 2 * kBlock;
         }
     const Floats out = transform_output(scalar(), foot, 1, p, Floats(kBlock, 0.0F), false, 0);
-    for (std::size_t x = 0; x < sides.x; ++x)
-        for (std::size_t y = 0; y < sides.y; ++y)
+    for (std::size_t x = 0; x < n_x; ++x)
+        for (std::size_t y = 0; y < n_y; ++y)
             for (std::size_t lane = 0; lane < kBlock; ++lane) {
-                const std::size_t from = ((x + 1) * (sides.y + 2) + y + 1) * kBlock + lane;
-                check::that(std::fabs(out[(x * sides.y + y) * kBlock + lane] - in[from]) < 1e-5F,
-                            "the middle tap copies, footprint " + std::to_string(foot));
+                const std::size_t from = ((x + 1) * (n_y + 2) + y + 1) * kBlock + lane;
+                // Values of at most 1; 6 x 6 outputs weigh roundings of 6e-8 by up to 32 an axis.
+                check::that(std::fabs(out[(x * n_y + y) * kBlock + lane] - in[from]) < 2e-5F,
+                            "the middle tap copies, footprint " + std::to_string(n_x) + " x " +
+                                std::to_string(n_y));
             }
 }
 
@@ -381,8 +421,10 @@ int main() {
     test_shallow_by_hand();
     test_the_depth_specification_convolves(random);
     test_the_shallow_specification_convolves(random);
-    for (int foot = 0; foot < kFootprints; ++foot)
+    for (const Footprint& foot : footprints()) {
         test_the_specification_copies_with_a_middle_tap(foot, random);
+        test_the_specification_knows_planes_of_zeros(foot, random);
+    }
     for (const Kernels& kernels : nigro::kernels::available()) {
         test_plane_transforms(kernels, random);
         test_conv_depth(kernels, random);

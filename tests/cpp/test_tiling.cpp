@@ -64,10 +64,11 @@ void expect(const ConvSpec& spec, bool pooled, const std::string& want) {
 
 void test_plans() {
     expect(layer(16, 16, {50, 50, 20}), true,
-           "4x4@0,0:48x48 2x4@48,0:2x48 4x2@0,48:48x2 2x2@48,48:2x2 ");
+           "6x6@0,0:48x48 2x6@48,0:2x48 6x2@0,48:48x2 2x2@48,48:2x2 ");
     expect(layer(16, 32, {25, 25, 10}), false,
-           "4x4@0,0:24x24 2x4@24,0:1x24 4x2@0,24:24x1 2x2@24,24:1x1 ");
-    expect(layer(32, 32, {25, 25, 10}), true, "4x4@0,0:24x24 ");
+           "6x6@0,0:24x24 2x6@24,0:1x24 6x2@0,24:24x1 2x2@24,24:1x1 ");
+    expect(layer(32, 32, {25, 25, 10}), true, "6x6@0,0:24x24 ");
+    expect(layer(32, 64, {12, 12, 5}), false, "6x6@0,0:12x12 ");
     expect(layer(64, 64, {12, 12, 5}), true, "4x4@0,0:12x12 ");
     expect(layer(128, 128, {6, 6, 2}), true, "2x2@0,0:6x6 ");
     expect(layer(40, 40, {6, 6, 2}), true, "2x2@0,0:6x6 ");
