@@ -1,12 +1,9 @@
-// The transforms of filters: see filters.h.
+// The factors of weights: see filters.h.
 // SPDX-License-Identifier: Apache-2.0
 #include "core/filters.h"
 
 namespace nigro {
 namespace {
-
-constexpr std::size_t kBlock = kernels::kChannelBlock;
-constexpr std::size_t kLine = 3 * kBlock;  // taps along z of a block of outputs
 
 // Rows of (1, p, p^2) / prod (p - other points) for each point p, and (0, 0, 1) for infinity.
 template <std::size_t N>
@@ -42,23 +39,16 @@ const FilterRows& filter_rows(kernels::Tile tile) noexcept {
     return *kRows[tile];
 }
 
-void transform_filters(const kernels::Footprint& foot, const double* weights,
-                       const double (&scales)[3], float* result) {
-    const FilterRows &along_x = filter_rows(foot.x), &along_y = filter_rows(foot.y);
-    for (std::size_t i = 0; i < kernels::kTileOutputs[foot.x] + 2; ++i) {
-        const auto& x = along_x[kernels::kTilePositions[foot.x][i]];
-        double plane[3 * kLine];  // [y][z][16]
-        for (std::size_t k = 0; k < 3 * kLine; ++k)
-            plane[k] =
-                x[0] * weights[k] + x[1] * weights[3 * kLine + k] + x[2] * weights[6 * kLine + k];
-        for (std::size_t j = 0; j < kernels::kTileOutputs[foot.y] + 2; ++j, result += kLine) {
-            const auto& y = along_y[kernels::kTilePositions[foot.y][j]];
-            for (std::size_t k = 0; k < kLine; ++k)
-                result[k] = static_cast<float>(
-                    scales[k / kBlock] *
-                    (y[0] * plane[k] + y[1] * plane[kLine + k] + y[2] * plane[2 * kLine + k]));
-        }
-    }
+FilterTransform::FilterTransform(const kernels::Footprint& foot, const double (&scales)[3])
+    : n_x_(kernels::kTileOutputs[foot.x] + 2), n_y_(kernels::kTileOutputs[foot.y] + 2) {
+    for (std::size_t x = 0; x < n_x_; ++x)
+        for (std::size_t i = 0; i < 3; ++i)
+            along_x_[x][i] = float(filter_rows(foot.x)[kernels::kTilePositions[foot.x][x]][i]);
+    for (std::size_t z = 0; z < 3; ++z)
+        for (std::size_t y = 0; y < n_y_; ++y)
+            for (std::size_t i = 0; i < 3; ++i)
+                along_y_[z * n_y_ + y][i] =
+                    float(scales[z] * filter_rows(foot.y)[kernels::kTilePositions[foot.y][y]][i]);
 }
 
 }  // namespace nigro

@@ -34,15 +34,17 @@ using Pages = std::unique_ptr<T[], FreePages>;
 // them again would cost more than all else that a model does with most of them.
 template <class T>
 Pages<T> allocate_pages(std::size_t n) {
-    if (n > (static_cast<std::size_t>(-1) - kLargePage) / sizeof(T))
+    if (n > (static_cast<std::size_t>(-1) - 2 * kLargePage) / sizeof(T))
         throw std::bad_array_new_length();
-    void* block = std::calloc(n * sizeof(T) + kLargePage, 1);
+    // Whole large pages, so that the last one is not made of small ones.
+    const std::size_t size = (n * sizeof(T) + kLargePage - 1) / kLargePage * kLargePage;
+    void* block = std::calloc(size + kLargePage, 1);
     if (block == nullptr) throw std::bad_alloc();
     const std::uintptr_t start =
         (reinterpret_cast<std::uintptr_t>(block) + kLargePage - 1) / kLargePage * kLargePage;
     T* items = reinterpret_cast<T*>(start);
 #if defined(__linux__)
-    madvise(items, n * sizeof(T), MADV_HUGEPAGE);  // advice only: it may be declined
+    madvise(items, size, MADV_HUGEPAGE);  // advice only: it may be declined
 #endif
     return Pages<T>(items, FreePages{block});
 }

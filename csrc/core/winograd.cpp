@@ -7,8 +7,6 @@
 #include <limits>
 #include <vector>
 
-#include "core/filters.h"
-
 namespace nigro {
 namespace {
 
@@ -153,27 +151,28 @@ void WinogradConv::pack(const Kernels& kernels, const Arena& arena, ThreadPool& 
     weights_ = arena.at(weights_place_);
     bias_ = arena.at(bias_place_);
     if (spec_.bias) std::memcpy(bias_, spec_.bias->data, spec_.n_out * sizeof(float));
+    constexpr double kPlain[3] = {1, 1, 1};
+    const FilterTransform transform(regions_[true].front().foot,
+                                    depth_ == Depth::shallow ? kPlain : kernels::kTapScales);
     threads.deal(blocks_of(spec_.n_out) * spec_.n_in, [&](std::size_t, std::size_t item) {
-        pack_input(kernels, item % spec_.n_in, item / spec_.n_in);
+        pack_input(kernels, transform, item % spec_.n_in, item / spec_.n_in);
     });
 }
 
 // Weights from one input to one block of outputs.
-void WinogradConv::pack_input(const Kernels& kernels, std::size_t in, std::size_t block) const {
+void WinogradConv::pack_input(const Kernels& kernels, const FilterTransform& transform,
+                              std::size_t in, std::size_t block) const {
     constexpr std::size_t kTaps = 3 * kBlock;  // along z
     const std::size_t n_out = std::min(kBlock, spec_.n_out - block * kBlock);
-    double filters[27 * kBlock] = {};
+    float filters[27 * kBlock] = {};
     for (std::size_t lane = 0; lane < n_out; ++lane) {
         float values[27];
         const std::size_t filter = (block * kBlock + lane) * spec_.n_in + in;
         std::memcpy(values, spec_.weights->data + filter * sizeof values, sizeof values);
-        for (std::size_t tap = 0; tap < 27; ++tap)
-            filters[tap * kBlock + lane] = double(values[tap]);
+        for (std::size_t tap = 0; tap < 27; ++tap) filters[tap * kBlock + lane] = values[tap];
     }
-    constexpr double kPlain[3] = {1, 1, 1};
     float taps[kMaxPositions * kMaxPositions * kTaps];
-    transform_filters(regions_[true].front().foot, filters,
-                      depth_ == Depth::shallow ? kPlain : kernels::kTapScales, taps);
+    transform.run(kernels, filters, taps);
     const std::size_t n_in = blocks_of(spec_.n_in) * kBlock;
     for (std::size_t position = 0; position < n_positions(); ++position) {
         float* const weights = weights_of(position, block);

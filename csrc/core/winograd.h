@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/arena.h"
+#include "core/filters.h"
 #include "core/graph.h"
 #include "core/maps.h"
 #include "core/threads.h"
@@ -88,7 +89,8 @@ private:
     void transform_inputs(const kernels::Kernels&, const PlaneSource&, const Block&) const;
     void convolve_depth(const kernels::Kernels&, const Block&) const;
     void transform_outputs(const kernels::Kernels&, const Block&, const Maps& out) const;
-    void pack_input(const kernels::Kernels& kernels, std::size_t in, std::size_t block) const;
+    void pack_input(const kernels::Kernels& kernels, const FilterTransform& transform,
+                    std::size_t in, std::size_t block) const;
     float* weights_of(std::size_t position, std::size_t block) const;
 
     ConvSpec spec_;

@@ -162,6 +162,13 @@ struct Kernels {
     void (*plane_output_pool)(const Footprint& foot, const float* p, std::size_t p_stride,
                               const float* bias, float floor, const OutputColumn& out);
 
+    // Transform the weights of one input and one block of outputs, [3 x][3 y][3 z][16], along x and
+    // y: those of position i go to result + i * 48, [3 z][16]. 'along_x' has three factors for each
+    // of n_x positions, 'along_y' for each tap along z and each of n_y positions, [3 z][n_y][3].
+    // Each sum begins with a product and goes on by FMA.
+    void (*plane_weights)(const float (*along_x)[3], std::size_t n_x, const float (*along_y)[3],
+                          std::size_t n_y, const float* weights, float* result);
+
     // Transform taps along z, [n_in][3][16], to the six positions of F(4, 3), each [n_in][16] and
     // 'stride' after the one before. Those of +-3/4 have the other sign.
     void (*depth_weights)(const float* taps, std::size_t n_in, float* weights, std::size_t stride);

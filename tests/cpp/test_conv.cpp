@@ -120,6 +120,41 @@ void test_the_specification_knows_planes_of_zeros(const Footprint& foot, Random&
                 "planes of zeros");
 }
 
+// Factors for n_x and n_y positions, [n][3] of either kind, as the kernels take them.
+using Factors = const float (*)[3];
+
+Floats plane_weights(const Kernels& kernels, std::size_t n_x, const Floats& along_x,
+                     std::size_t n_y, const Floats& along_y, const Floats& weights) {
+    Floats result(n_x * n_y * 3 * kBlock);
+    kernels.plane_weights(reinterpret_cast<Factors>(along_x.data()), n_x,
+                          reinterpret_cast<Factors>(along_y.data()), n_y, weights.data(),
+                          result.data());
+    return result;
+}
+
+void test_plane_weights(const Kernels& kernels, Random& random) {
+    for (const std::size_t n_x : {std::size_t{4}, std::size_t{6}, std::size_t{8}})
+        for (const std::size_t n_y : {std::size_t{4}, std::size_t{8}}) {
+            const Floats along_x = random_floats(random, n_x * 3);
+            const Floats along_y = random_floats(random, 3 * n_y * 3);
+            const Floats weights = random_floats(random, 27 * kBlock);
+            check::that(check::same(plane_weights(scalar(), n_x, along_x, n_y, along_y, weights),
+                                    plane_weights(kernels, n_x, along_x, n_y, along_y, weights)),
+                        label(kernels, "plane weights", n_x));
+        }
+}
+
+void test_plane_weights_by_hand() {
+    // One position, factors 1, 10, 100 along x and 1, 2, 3 along y; taps along z times 1, 5, 7. All
+    // weights are 1 but for the last along x and y, which is 2: 111 * 6 + 100 * 3, times 1, 5, 7.
+    const Floats along_x{1, 10, 100}, along_y{1, 2, 3, 5, 10, 15, 7, 14, 21};
+    Floats weights(27 * kBlock, 1.0F);
+    std::fill(weights.end() - 3 * kBlock, weights.end(), 2.0F);
+    const Floats got = plane_weights(scalar(), 1, along_x, 1, along_y, weights);
+    check::that(got[3] == 966.0F && got[kBlock + 3] == 4830.0F && got[2 * kBlock + 3] == 6762.0F,
+                "plane weights by hand");
+}
+
 // What a tile makes of the weights 0, 1, 0 along an axis: at each point p of its family, p over the
 // product of its distances to the others; nothing at infinity. The kernels expect +-3/4 negative.
 std::vector<double> middle_tap(Tile tile) {
@@ -417,6 +452,7 @@ void test_the_specification_by_hand() {
 int main() {
     Random random(20230517);
     test_the_specification_by_hand();
+    test_plane_weights_by_hand();
     test_depth_by_hand();
     test_shallow_by_hand();
     test_the_depth_specification_convolves(random);
@@ -426,6 +462,7 @@ int main() {
         test_the_specification_knows_planes_of_zeros(foot, random);
     }
     for (const Kernels& kernels : nigro::kernels::available()) {
+        test_plane_weights(kernels, random);
         test_plane_transforms(kernels, random);
         test_conv_depth(kernels, random);
         test_conv_shallow(kernels, random);
