@@ -72,31 +72,32 @@ public:
     Extent input_stored() const override { return conv_.input_stored(); }
 
 private:
-    // Blocks of columns of one region, as many for each thread, so that none ends with one more
-    // than the others.
-    struct Blocks {
-        std::size_t n_columns, n_blocks;
-    };
-
-    Blocks blocks_of(const Region& region, const Frame& frame, bool pooled) const {
-        const std::size_t n_threads = frame.threads.size();
-        const std::size_t n = frame.n_samples * region.columns_x() * region.columns_y();
-        return {n, (conv_.blocks(region, n, pooled) + n_threads - 1) / n_threads * n_threads};
+    std::size_t n_columns(const Region& region, const Frame& frame) const {
+        return frame.n_samples * region.columns_x() * region.columns_y();
+    }
+    // Blocks of columns of one region for each thread.
+    std::size_t n_blocks(const Region& region, const Frame& frame, bool pooled) const {
+        const std::size_t n = frame.threads.size();
+        return (conv_.blocks(region, n_columns(region, frame), pooled) + n - 1) / n;
     }
 
+    // Each thread begins with as many blocks of every region, the largest region first: so none
+    // ends with one more than the others.
     void run_blocks(const Frame& frame, const Maps& in, bool pooled, const Maps& out) {
         const MapPlanes source(in);
-        std::size_t n_items = 0;
+        const std::size_t n_threads = frame.threads.size();
+        std::size_t n_each = 0;
         for (const Region& region : conv_.regions(pooled))
-            n_items += blocks_of(region, frame, pooled).n_blocks;
-        frame.threads.deal(n_items, [&](std::size_t thread, std::size_t item) {
+            n_each += n_blocks(region, frame, pooled);
+        frame.threads.deal(n_threads * n_each, [&](std::size_t thread, std::size_t item) {
             const Region* region = conv_.regions(pooled).data();
-            Blocks blocks = blocks_of(*region, frame, pooled);
-            while (item >= blocks.n_blocks) {
-                item -= blocks.n_blocks;
-                blocks = blocks_of(*++region, frame, pooled);
+            std::size_t block = item % n_each, n = n_blocks(*region, frame, pooled);
+            while (block >= n) {
+                block -= n;
+                n = n_blocks(*++region, frame, pooled);
             }
-            const Share columns = share(blocks.n_columns, item, blocks.n_blocks);
+            const Share columns =
+                share(n_columns(*region, frame), item / n_each * n + block, n_threads * n);
             conv_.run(frame.kernels, source, *region, columns.first, columns.last,
                       scratch_.of(thread), pooled, out);
         });

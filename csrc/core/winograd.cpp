@@ -19,7 +19,7 @@ using kernels::OutputColumn;
 
 // Weights are transformed along z at load where they then stay in a second-level cache and are used
 // by several blocks of columns; elsewhere half as many bytes count more.
-constexpr std::size_t kMaxTransformed = 1 << 18;  // floats
+constexpr std::size_t kMaxTransformed = 1 << 17;  // floats
 constexpr std::size_t kMinBlocks = 4;
 
 std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
@@ -115,7 +115,7 @@ double WinogradConv::products(bool pooled) const {
 // Columns in a block: enough tiles to keep the registers of a product full and to use each weight
 // often, few enough that the block's values stay in a second-level cache.
 std::size_t WinogradConv::block_columns(const Region& region, bool pooled) const {
-    constexpr std::size_t kTiles = 30, kBytes = 400 << 10;
+    constexpr std::size_t kTiles = 24, kBytes = 300 << 10;
     const std::size_t n_blocks = std::max(blocks_of(spec_.n_in), blocks_of(spec_.n_out));
     const std::size_t column_bytes =
         region.positions() * n_blocks * (depth(pooled).n_z() + 2) * kBlock * sizeof(float);
