@@ -80,6 +80,7 @@ public:
         if (graph_.convs.empty())
             throw BadArgument("expected a network with a convolution, got one without");
         const std::lock_guard<std::mutex> turn(mutex_);
+        locate_features();
         const std::size_t size = graph_.convs.back().n_out * graph_.convs.back().extent.count();
         for (std::size_t first = 0; first < n; first += kGroup) {
             const Frame frame{kernels_, threads_, std::min(kGroup, n - first)};
@@ -147,13 +148,20 @@ private:
         if (graph_.convs.empty()) return;
         const ConvSpec& last = graph_.convs.back();
         feature_maps_ = Maps(last.n_out, last.extent, 0, last.extent, false);
-        feature_maps_.reserve(arena_, kGroup);
+        feature_maps_.reserve(feature_arena_, kGroup);
+    }
+
+    // Few ask for features, and only who does pays for their memory.
+    void locate_features() {
+        if (has_features_) return;
+        feature_arena_.allocate();
+        feature_maps_.locate(feature_arena_);
+        has_features_ = true;
     }
 
     void locate() {
         scratch_.locate(arena_);
         for (Maps& maps : maps_) maps.locate(arena_);
-        if (!graph_.convs.empty()) feature_maps_.locate(arena_);
         rows_.push_back({maps_.back().stored(0, 0, 0, 0), maps_.back().sample_stride()});
         for (std::size_t i = 0; i < denses_.size(); ++i)
             rows_.push_back({arena_.at(row_places_[i]), denses_[i].n_stored()});
@@ -189,7 +197,9 @@ private:
     std::size_t last_conv_ = 0;
     std::vector<std::unique_ptr<Stage>> stages_;
     std::vector<Maps> maps_;
+    Arena feature_arena_;
     Maps feature_maps_;
+    bool has_features_ = false;
     std::vector<Dense> denses_;
     std::vector<std::size_t> row_places_;
     std::vector<Rows> rows_;

@@ -51,9 +51,10 @@ private:
 
 class ConvStage final : public Stage {
 public:
-    ConvStage(const ConvSpec& spec, Arena& arena, ScratchPlan& scratch)
-        : conv_(spec, arena), scratch_(scratch) {
-        scratch.need(conv_.scratch());
+    ConvStage(const ConvSpec& spec, bool is_last, std::size_t n_threads, Arena& arena,
+              ScratchPlan& scratch)
+        : conv_(spec, is_last, arena), scratch_(scratch) {
+        scratch.need(conv_.scratch(n_threads));
     }
 
     void pack(const Kernels& kernels, const Arena& arena, ThreadPool& threads) override {
@@ -187,14 +188,14 @@ private:
 
 class FusedStage final : public Stage {
 public:
-    FusedStage(const ConvSpec& first, const ConvSpec& second, std::size_t n_threads, Arena& arena,
-               ScratchPlan& scratch)
+    FusedStage(const ConvSpec& first, const ConvSpec& second, bool is_last, std::size_t n_threads,
+               Arena& arena, ScratchPlan& scratch)
         : first_(first, arena),
-          second_(second, arena),
+          second_(second, is_last, arena),
           scratch_(scratch),
           rings_(n_threads, RingPlanes(first_, second_.input_stored(),
                                        second_.regions(true).front().sides().x + 2)) {
-        scratch.need(second_.scratch());
+        scratch.need(second_.scratch(1));  // a run is a row, however many threads there are
         for (RingPlanes& ring : rings_) ring.reserve(arena);
         for (const bool pooled : {false, true}) starts_[pooled] = row_starts(pooled);
     }
@@ -314,15 +315,18 @@ std::vector<std::unique_ptr<Stage>> make_stages(const Graph& graph, std::size_t 
         const ConvSpec* spec = &graph.convs[i];
         const bool direct = i == 0 && spec->n_in == 1;
         const bool fused = direct && spec->n_pools == 0 && graph.convs.size() > 1;
-        if (fused) {
-            const ConvSpec& first = *spec;
-            spec = &graph.convs[++i];
-            stages.push_back(std::make_unique<FusedStage>(first, *spec, n_threads, arena, scratch));
-        } else if (direct) {
+        if (fused) ++i;
+        const bool is_last = i + 1 == graph.convs.size();
+        const ConvSpec* const first = spec;
+        spec = &graph.convs[i];
+        if (fused)
+            stages.push_back(
+                std::make_unique<FusedStage>(*first, *spec, is_last, n_threads, arena, scratch));
+        else if (direct)
             stages.push_back(std::make_unique<FirstStage>(*spec, arena));
-        } else {
-            stages.push_back(std::make_unique<ConvStage>(*spec, arena, scratch));
-        }
+        else
+            stages.push_back(
+                std::make_unique<ConvStage>(*spec, is_last, n_threads, arena, scratch));
         last_conv = stages.size() - 1;
         for (std::size_t pools = direct && !fused ? 0 : 1; pools < spec->n_pools; ++pools)
             stages.push_back(std::make_unique<PoolStage>(stages.back()->output_extent()));

@@ -55,9 +55,11 @@ struct WinogradConv::Block {
 
 // --------------------------------------------------------------------------------------- plan
 
-WinogradConv::WinogradConv(const ConvSpec& spec, Arena& arena) : spec_(spec) {
+WinogradConv::WinogradConv(const ConvSpec& spec, bool has_whole, Arena& arena)
+    : spec_(spec), always_pools_(spec.n_pools > 0 && !has_whole) {
     regions_[true] = plan_regions(spec, pools());
-    regions_[false] = widened(regions_[true], needed_extent(spec.extent, pools()), spec.extent);
+    regions_[false] = widened(regions_[true], needed_extent(spec.extent, pools()),
+                              needed_extent(spec.extent, always_pools_));
     depth_ = choose_depth();
     weights_place_ = arena.reserve(n_positions() * n_filters() * depth_places());
     bias_place_ = arena.reserve(blocks_of(spec.n_out) * kBlock);
@@ -93,7 +95,7 @@ Extent WinogradConv::output_extent(bool pooled) const {
 }
 
 DepthTiles WinogradConv::depth(bool pooled) const {
-    return DepthTiles(needed_extent(spec_.extent, pooled).z);
+    return DepthTiles(needed_extent(spec_.extent, pooled || always_pools_).z);
 }
 
 Extent WinogradConv::input_stored() const {
@@ -126,14 +128,15 @@ std::size_t WinogradConv::blocks(const Region& region, std::size_t n_columns, bo
     return divide_up(n_columns, block_columns(region, pooled));
 }
 
-ScratchSize WinogradConv::scratch() const {
+ScratchSize WinogradConv::scratch(std::size_t n_parts) const {
     ScratchSize size{0, 0};
     const std::size_t in = blocks_of(spec_.n_in), out = blocks_of(spec_.n_out);
     for (const bool pooled : {false, pools()})
         for (const Region& region : regions_[pooled]) {
             const DepthTiles tiles = depth(pooled);
-            const std::size_t n = std::min(block_columns(region, pooled),
-                                           kGroup * region.columns_x() * region.columns_y());
+            const std::size_t part =
+                divide_up(kGroup * region.columns_x() * region.columns_y(), n_parts);
+            const std::size_t n = std::min(block_columns(region, pooled), part);
             const std::size_t rows = n * tiles.count();
             size.planes =
                 std::max(size.planes,

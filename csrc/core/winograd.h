@@ -40,16 +40,17 @@ public:
 
 class WinogradConv {
 public:
-    // Plans the layer and reserves its weights. A max-pool that follows is fused.
-    WinogradConv(const ConvSpec& spec, Arena& arena);
+    // Plans the layer and reserves its weights. A max-pool that follows is fused. Where
+    // 'has_whole', the layer may also be run without it.
+    WinogradConv(const ConvSpec& spec, bool has_whole, Arena& arena);
 
     // Transforms and packs the weights into the arena with all threads.
     void pack(const kernels::Kernels& kernels, const Arena& arena, ThreadPool& threads);
 
     bool pools() const { return spec_.n_pools > 0; }
     const ConvSpec& spec() const { return spec_; }
-    // The regions with the max-pool if there is one, or without it: then they take in what it would
-    // have dropped.
+    // The regions with the max-pool if there is one, or without it where there is none or
+    // 'has_whole': then they take in what it would have dropped.
     const std::vector<Region>& regions(bool pooled) const { return regions_[pooled]; }
 
     // The extent in memory of inputs that columns may read without a check.
@@ -59,7 +60,8 @@ public:
     // Multiply-adds of the positions of one sample, channels in whole blocks.
     double products(bool pooled) const;
 
-    ScratchSize scratch() const;
+    // For runs of at most one of 'n_parts' equal parts of a group's columns.
+    ScratchSize scratch(std::size_t n_parts) const;
 
     // Blocks that a run of columns of a region is cut into.
     std::size_t blocks(const Region& region, std::size_t n_columns, bool pooled) const;
@@ -94,6 +96,7 @@ private:
     float* weights_of(std::size_t position, std::size_t block) const;
 
     ConvSpec spec_;
+    bool always_pools_;
     std::vector<Region> regions_[2];  // without and with the pool
     std::size_t weights_place_, bias_place_;
     // [position][block of outputs], as depth_ says.
