@@ -226,17 +226,26 @@ def test_predict(benchmark, preset, runtime, load):
 # ------------------------------------------------------------------------------------------ table
 
 
-def in_turns(runs: dict[str, Run], seconds: float) -> dict[str, list[float]]:
-    """Time each run three times in turn until the seconds are over.
+def settle() -> None:
+    """Wait until no thread of this process spins.
 
-    Each turn has an order of its own: the threads of some runtimes spin for a while after their
-    work, and whoever came next would always pay for it.
+    Those of some runtimes do for up to 0.2 s after their work, on a core that the next one needs.
     """
+    idle = False
+    while not idle:
+        start, used = time.perf_counter(), time.process_time()
+        time.sleep(0.002)
+        idle = time.process_time() - used < 0.25 * (time.perf_counter() - start)
+
+
+def in_turns(runs: dict[str, Run], seconds: float) -> dict[str, list[float]]:
+    """Time each run three times in turn until the seconds are over, each turn in another order."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     orders = random.Random(1)
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(next(iter(times.values()))) < 9:
         for name in orders.sample(list(runs), len(runs)):
+            settle()
             for _ in range(3):
                 start = time.perf_counter()
                 runs[name]()

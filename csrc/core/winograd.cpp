@@ -17,10 +17,10 @@ using kernels::kMaxPositions;
 using kernels::kPositions;
 using kernels::OutputColumn;
 
-// Weights are transformed along z at load where they then stay in a second-level cache and are used
-// by several blocks of columns; elsewhere half as many bytes count more.
-constexpr std::size_t kMaxTransformed = 1 << 17;  // floats
-constexpr std::size_t kMinBlocks = 4;
+// Weights are transformed along z at load where so many blocks of columns use them that doing it
+// each time costs more than reading twice as much, unless that is very much.
+constexpr std::size_t kMaxTransformed = 1 << 21;  // floats
+constexpr std::size_t kMinBlocks = 6;
 
 std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
