@@ -226,16 +226,16 @@ def test_predict(benchmark, preset, runtime, load):
 # ------------------------------------------------------------------------------------------ table
 
 
-def settle() -> None:
-    """Wait until no thread of this process spins.
+def settle(seconds: float = 0.5) -> None:
+    """Wait until no thread of this process spins, for so long at the most.
 
     Those of some runtimes do for up to 0.2 s after their work, on a core that the next one needs.
     """
-    idle = False
-    while not idle:
+    end, spins = time.perf_counter() + seconds, True
+    while spins and time.perf_counter() < end:
         start, used = time.perf_counter(), time.process_time()
         time.sleep(0.002)
-        idle = time.process_time() - used < 0.25 * (time.perf_counter() - start)
+        spins = time.process_time() - used > 0.25 * (time.perf_counter() - start)
 
 
 def in_turns(runs: dict[str, Run], seconds: float) -> dict[str, list[float]]:

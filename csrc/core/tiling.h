@@ -1,7 +1,7 @@
 // How the outputs of a convolution are cut into tiles for Winograd's minimal filtering.
 //
 // A layer is one region of footprints in the plane or several: where its extent leaves a remainder,
-// footprints that are shorter there may cost less than whole ones of which half is dropped. Which,
+// footprints that are shorter there may cost less than whole ones of which most is dropped. Which,
 // follows from the shape of the layer alone, never from the machine: tiles round differently.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once

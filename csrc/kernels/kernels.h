@@ -88,8 +88,8 @@ struct Footprint {
 };
 
 // Where a column's inputs are: 'planes[x]', one for each position along x, points at the first
-// input of row x; y advances by 'y_stride', z by 16. There are 'n_z' planes, and 'before' and
-// 'after' them such as are zero, which are not read.
+// input of row x; y advances by 'y_stride', z by 16. Of the column's planes the first 'before' and
+// the last 'after' are zero and not read; 'n_z' lie between.
 struct InputColumn {
     const float* const* planes;
     std::size_t y_stride;

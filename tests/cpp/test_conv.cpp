@@ -193,7 +193,7 @@ void test_the_specification_copies_with_a_middle_tap(const Footprint& foot, Rand
             for (std::size_t lane = 0; lane < kBlock; ++lane) {
                 const std::size_t from = ((x + 1) * (n_y + 2) + y + 1) * kBlock + lane;
                 // Values of at most 1; 6 x 6 outputs weigh roundings of 6e-8 by up to 32 an axis.
-                check::that(std::fabs(out[(x * n_y + y) * kBlock + lane] - in[from]) < 2e-5F,
+                check::that(std::fabs(out[(x * n_y + y) * kBlock + lane] - in[from]) < 1e-5F,
                             "the middle tap copies, footprint " + std::to_string(n_x) + " x " +
                                 std::to_string(n_y));
             }
