@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from nigroedge.engine import resolve_threads
 from nigroedge.errors import InputError, NigroedgeError
 from nigroedge.grid import PatchGrid
-from nigroedge.model import MIRRORS, NORMALIZATIONS, SIDES, ModelSpec
 from nigroedge.preprocess import PATCH_SPACING_MM
+from nigroedge.spec import MIRRORS, NORMALIZATIONS, SIDES, ModelSpec
 
 if TYPE_CHECKING:
     from export.parity import Refusal, Row

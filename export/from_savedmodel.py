@@ -24,7 +24,7 @@ from export.to_onnx import write_model
 from nigroedge.engine.openvino import import_openvino
 from nigroedge.errors import ModelError
 from nigroedge.grid import PatchGrid
-from nigroedge.model import ModelSpec
+from nigroedge.spec import ModelSpec
 
 Array = npt.NDArray[Any]
 

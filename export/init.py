@@ -15,8 +15,8 @@ from torch import nn
 from export.network import build, fold_scale, he_initialise
 from export.spec import make_card, method_spec
 from export.to_onnx import selftest_sbr
-from nigroedge.model import ModelSpec
 from nigroedge.preprocess import PATCH_SHAPE
+from nigroedge.spec import ModelSpec
 
 #: Of the last layer, on top of He initialisation.
 OUTPUT_GAIN = 0.5

@@ -27,8 +27,8 @@ from export.progress import Bar
 from export.split import Rows
 from export.windows import MARGIN, Windows
 from nigroedge.errors import InputError
-from nigroedge.model import ModelSpec
 from nigroedge.preprocess import normalize
+from nigroedge.spec import ModelSpec
 
 Floats = npt.NDArray[np.float64]
 Patches = npt.NDArray[np.float32]

@@ -23,7 +23,8 @@ from export.samples import Samples
 from nigroedge.artefact import Artefact, read_artefact
 from nigroedge.engine import DEFAULT_ENGINE, ENGINES, open_engine
 from nigroedge.errors import ModelError
-from nigroedge.model import ModelSpec, read_spec, selftest_patch
+from nigroedge.model import read_spec, selftest_patch
+from nigroedge.spec import ModelSpec
 from nigroedge.study import concordance
 
 Floats = npt.NDArray[np.float64]

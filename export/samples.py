@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from nigroedge.errors import InputError, TableError
 from nigroedge.io.nifti import load_volume
-from nigroedge.model import ModelSpec
 from nigroedge.phantom import SIDES, SLAB_SPACING_MM, Side, draw_subject, patch_grid, render
 from nigroedge.preprocess import prepare_patch
+from nigroedge.spec import ModelSpec
 from nigroedge.study.images import without_path
 from nigroedge.study.table import Row as TableRow
 from nigroedge.study.table import read_table

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nigroedge.grid import PatchGrid
-from nigroedge.model import ModelCard, ModelSpec
 from nigroedge.preprocess import PATCH_AXES, PATCH_SHAPE, PATCH_SPACING_MM
+from nigroedge.spec import ModelCard, ModelSpec
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -21,7 +21,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from export.network import Residual
-from nigroedge.model import ModelSpec, selftest_patch
+from nigroedge.model import selftest_patch
+from nigroedge.spec import ModelSpec
 
 #: Old enough for every runtime of the last years; nothing newer is needed. IR 8 came with opset 15.
 OPSET = 17

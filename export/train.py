@@ -40,7 +40,7 @@ from export.split import Rows, Split, baselines, split_rows
 from export.to_onnx import write_model
 from export.windows import Windows, load_windows, windows_name
 from nigroedge.errors import InputError
-from nigroedge.model import ModelSpec
+from nigroedge.spec import ModelSpec
 from nigroedge.study.residual import scores
 from nigroedge.study.table import Row, read_table
 

@@ -23,8 +23,8 @@ from export.progress import track
 from nigroedge.errors import InputError, TableError
 from nigroedge.grid import PatchGrid
 from nigroedge.io.nifti import load_volume
-from nigroedge.model import ModelSpec
 from nigroedge.preprocess import crop_patch, prepare_patch
+from nigroedge.spec import ModelSpec
 from nigroedge.study.images import without_path
 from nigroedge.study.table import Row
 from nigroedge.volume import Volume

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from nigroedge.embed import get_cmake_dir, get_include, get_library
     from nigroedge.io.landmarks import load_landmarks
     from nigroedge.io.nifti import load_volume, save_volume
-    from nigroedge.model import Model, ModelCard, ModelSpec, load_model
+    from nigroedge.model import Model, load_model
     from nigroedge.preprocess import active_isa, available_isas, crop_patch, normalize
     from nigroedge.result import Result, SideResult
+    from nigroedge.spec import ModelCard, ModelSpec
     from nigroedge.volume import Volume
 
 __version__ = "0.1.0"
@@ -43,8 +44,8 @@ __all__ = [
 
 _HOME = {
     "Model": "model",
-    "ModelCard": "model",
-    "ModelSpec": "model",
+    "ModelCard": "spec",
+    "ModelSpec": "spec",
     "Result": "result",
     "SideResult": "result",
     "Volume": "volume",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -23,11 +23,26 @@ from nigroedge.volume import Source, Volume
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from nigroedge.model import Model
+    from nigroedge.engine import Engine
+    from nigroedge.spec import ModelSpec
 
 SIDES = ("left", "right")
 
 Point = tuple[float, float, float]
+
+
+class PatchModel(Protocol):
+    """What a prediction needs of a model; `nigroedge.Model` is one."""
+
+    @property
+    def spec(self) -> ModelSpec: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def engine(self) -> Engine: ...
+
+    def predict_patches(self, patches: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Give the SBR (n,) of normalised, mirrored patches (n, X, Y, Z)."""
 
 
 def predict(
@@ -35,7 +50,7 @@ def predict(
     *,
     left: npt.ArrayLike | None = None,
     right: npt.ArrayLike | None = None,
-    models: Model | Mapping[str, Model],
+    models: PatchModel | Mapping[str, PatchModel],
 ) -> Result:
     """Predict the SBR of one side or both.
 
@@ -45,7 +60,8 @@ def predict(
         An SMWI that holds the midbrain.
     left, right : (3,) array_like, optional
         Centroid of nigrosome-1 on the patient's left and right, RAS+ millimetres; at least one.
-    models : Model, or mapping of side → Model
+    models : PatchModel, or mapping of side → PatchModel
+        As load_model() gives them.
         One model for all sides asked for, or one for each.
 
     Returns
@@ -78,12 +94,12 @@ def predict(
     return _result(volume, sides, used, timing_ms, one_model=not isinstance(models, Mapping))
 
 
-def models_by_side(models: Sequence[Model]) -> Model | dict[str, Model]:
+def models_by_side(models: Sequence[PatchModel]) -> PatchModel | dict[str, PatchModel]:
     """Tell which side each of one or two models serves.
 
     Returns
     -------
-    Model or dict
+    PatchModel or dict
         The model if there is one; side → model if there are two.
 
     Raises
@@ -130,7 +146,7 @@ def _centre(side: str, xyz: npt.ArrayLike) -> Point:
     return float(values[0]), float(values[1]), float(values[2])
 
 
-def _model_for(side: str, models: Model | Mapping[str, Model]) -> Model:
+def _model_for(side: str, models: PatchModel | Mapping[str, PatchModel]) -> PatchModel:
     model = models.get(side) if isinstance(models, Mapping) else models
     if model is None:
         raise InputError(f"expected a model for the {side} side, got none")
@@ -142,7 +158,7 @@ def _model_for(side: str, models: Model | Mapping[str, Model]) -> Model:
     return model
 
 
-def _patch(volume: Volume, side: str, centre: Point, model: Model) -> PreparedPatch:
+def _patch(volume: Volume, side: str, centre: Point, model: PatchModel) -> PreparedPatch:
     spec = model.spec
     try:
         patch = prepare_patch(volume, centre, spec.grid_for(side), spec.normalize)
@@ -157,7 +173,9 @@ def _patch(volume: Volume, side: str, centre: Point, model: Model) -> PreparedPa
     return patch
 
 
-def _run(patches: Mapping[str, PreparedPatch], models: Mapping[str, Model]) -> dict[str, float]:
+def _run(
+    patches: Mapping[str, PreparedPatch], models: Mapping[str, PatchModel]
+) -> dict[str, float]:
     """Run each model once, on all sides that it serves."""
     sbr: dict[str, float] = {}
     for model in _distinct(models.values()):
@@ -167,14 +185,14 @@ def _run(patches: Mapping[str, PreparedPatch], models: Mapping[str, Model]) -> d
     return sbr
 
 
-def _distinct(models: Iterable[Model]) -> list[Model]:
+def _distinct(models: Iterable[PatchModel]) -> list[PatchModel]:
     return list({id(model): model for model in models}.values())
 
 
 def _result(
     volume: Volume,
     sides: Mapping[str, SideResult],
-    models: Mapping[str, Model],
+    models: Mapping[str, PatchModel],
     timing_ms: dict[str, float],
     *,
     one_model: bool,

@@ -11,7 +11,7 @@ from nigroedge.result import Result
 
 if TYPE_CHECKING:
     from nigroedge.artefact import Artefact
-    from nigroedge.model import ModelSpec
+    from nigroedge.spec import ModelSpec
     from nigroedge.verify import Check
 
 T = TypeVar("T")

@@ -23,10 +23,11 @@ import numpy.typing as npt
 from nigroedge.artefact import Artefact, read_artefact
 from nigroedge.engine import DEFAULT_ENGINE, ENGINES, FLOAT_TOLERANCE, INT8_TOLERANCE
 from nigroedge.errors import InputError, MissingDependencyError, ModelError
-from nigroedge.model import REFERENCE, Model, ModelSpec, load_model, read_spec, selftest_patch
+from nigroedge.model import REFERENCE, Model, load_model, read_spec, selftest_patch
 from nigroedge.phantom import draw_subject, patch_grid, render
 from nigroedge.phantom.subject import SIDES
 from nigroedge.preprocess import prepare_patch
+from nigroedge.spec import ModelSpec
 
 #: An INT8 file may differ this much from its float model in the mean, INT8_TOLERANCE at worst.
 INT8_MEAN_TOLERANCE = 0.05

@@ -14,7 +14,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from nigroedge.grid import PatchGrid
-from nigroedge.model import ModelCard, ModelSpec, selftest_patch
+from nigroedge.model import selftest_patch
+from nigroedge.spec import ModelCard, ModelSpec
 
 CARD = ModelCard(
     name="tiny",

@@ -25,7 +25,8 @@ from examples.predict_ctypes import SIDES, TYPES, load_library, volume_of
 from nigroedge.errors import ModelError, NigroedgeError
 from nigroedge.grid import PatchGrid
 from nigroedge.io.nifti import load_volume
-from nigroedge.model import ModelSpec, load_model, selftest_patch
+from nigroedge.model import load_model, selftest_patch
+from nigroedge.spec import ModelSpec
 from nigroedge.volume import Volume
 from tests.conftest import ROOT
 from tests.onnx_files import Net, float_model, oracle, random_net, set_metadata, spec_of

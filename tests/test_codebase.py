@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,58 @@ def test_runtime_imports_at_the_top_only_what_every_user_has(path):
     assert at_top <= RUNTIME
     assert anywhere <= RUNTIME | OPTIONAL
     assert not anywhere & {"torch", "nncf", "onnx", "export", "tests", "bench"}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in python_files("nigroedge")}
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Modules of this package that a file imports, anywhere and for types too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            named = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= (named & MODULES.keys()) or {node.module}
+    return names & MODULES.keys() - {"nigroedge"}  # whose names are a table of the others
+
+
+def test_no_two_modules_import_each_other():
+    graph = {name: imported_modules(path) for name, path in MODULES.items() if name != "nigroedge"}
+
+    assert "nigroedge.pipeline" in graph["nigroedge.model"]  # the graph is not empty
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+#: What joins packages, and so may know them all: commands, the line, the check of a machine.
+JOINS = {"nigroedge", "nigroedge.cli", "nigroedge.terminal", "nigroedge.verify"}
+#: Which packages each may know. Modules of no package, `io` and `engine` are the prediction.
+MAY_KNOW = {
+    "prediction": set(),
+    "smwi": {"prediction"},
+    "phantom": {"prediction", "smwi"},
+    "study": {"prediction"},
+}
+
+
+def package_of(name: str) -> str:
+    package = name.split(".")[1]
+    return package if package in MAY_KNOW else "prediction"
+
+
+@pytest.mark.parametrize("name", sorted(MODULES.keys() - JOINS))
+def test_packages_know_only_those_below_them(name):
+    package = package_of(name)
+    known = imported_modules(MODULES[name])
+
+    assert set() == known & JOINS
+    assert {package_of(other) for other in known} <= MAY_KNOW[package] | {package}
 
 
 @pytest.mark.parametrize("path", python_files("nigroedge"), ids=relative)

@@ -19,7 +19,8 @@ from export.to_onnx import selftest_sbr, write_model
 from nigroedge.artefact import read_artefact
 from nigroedge.errors import ModelError
 from nigroedge.grid import PatchGrid
-from nigroedge.model import ModelSpec, load_model, read_spec, selftest_patch
+from nigroedge.model import load_model, read_spec, selftest_patch
+from nigroedge.spec import ModelSpec
 from tests.onnx_files import CARD
 
 

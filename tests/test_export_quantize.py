@@ -21,7 +21,8 @@ from nigroedge.artefact import read_artefact
 from nigroedge.engine.openvino import import_openvino
 from nigroedge.errors import ModelError
 from nigroedge.grid import PatchGrid
-from nigroedge.model import ModelSpec, load_model, read_spec
+from nigroedge.model import load_model, read_spec
+from nigroedge.spec import ModelSpec
 from tests.conftest import ROOT
 from tests.onnx_files import CARD
 

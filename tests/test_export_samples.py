@@ -19,9 +19,9 @@ from export.samples import (
 )
 from nigroedge.errors import InputError, TableError
 from nigroedge.grid import PatchGrid
-from nigroedge.model import ModelSpec
 from nigroedge.phantom import draw_subject
 from nigroedge.preprocess import prepare_patch
+from nigroedge.spec import ModelSpec
 from nigroedge.volume import Volume
 from tests.onnx_files import CARD
 

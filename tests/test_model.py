@@ -8,9 +8,8 @@ import hashlib
 import json
 import os
 import re
-import sys
 from dataclasses import replace
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -23,7 +22,8 @@ from nigroedge import model as model_module
 from nigroedge.artefact import MAX_MODEL_BYTES, read_artefact
 from nigroedge.errors import DegeneratePatchError, InputError, ModelError
 from nigroedge.grid import PatchGrid
-from nigroedge.model import ModelCard, ModelSpec, load_model, read_spec, selftest_patch
+from nigroedge.model import load_model, read_spec, selftest_patch
+from nigroedge.spec import ModelCard, ModelSpec
 from tests import onnx_files
 
 NET = onnx_files.random_net(seed=1)
@@ -484,9 +484,7 @@ def test_refuses_an_answer_that_is_not_a_number(model_path):
 
 
 def test_predict_hands_over_to_the_pipeline(model_path, monkeypatch):
-    pipeline = ModuleType("nigroedge.pipeline")
-    pipeline.predict = lambda volume, **arguments: (volume, arguments)
-    monkeypatch.setitem(sys.modules, "nigroedge.pipeline", pipeline)
+    monkeypatch.setattr(model_module, "predict", lambda volume, **arguments: (volume, arguments))
     model = load_model(model_path, threads=1)
 
     assert ("volume", {"left": (1, 2, 3), "right": None, "models": model}) == model.predict(

@@ -13,10 +13,10 @@ import nigroedge
 from nigroedge.errors import DegeneratePatchError, GeometryError, InputError
 from nigroedge.grid import PatchGrid
 from nigroedge.io.nifti import load_volume
-from nigroedge.model import ModelSpec
 from nigroedge.pipeline import models_by_side, predict
 from nigroedge.preprocess import crop_patch
 from nigroedge.result import EngineUsed, InputUsed, ModelUsed
+from nigroedge.spec import ModelSpec
 from nigroedge.volume import Volume
 from tests.nifti_files import nifti_bytes
 from tests.onnx_files import CARD
