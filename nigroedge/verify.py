@@ -28,6 +28,7 @@ from nigroedge.phantom import draw_subject, patch_grid, render
 from nigroedge.phantom.subject import SIDES
 from nigroedge.preprocess import prepare_patch
 from nigroedge.spec import ModelSpec
+from nigroedge.subcommand import Progress
 
 #: An INT8 file may differ this much from its float model in the mean, INT8_TOLERANCE at worst.
 INT8_MEAN_TOLERANCE = 0.05
@@ -87,7 +88,11 @@ class Check:
 
 
 def verify(
-    path: str | Path | None = None, *, threads: int | None = None, n_patches: int = 8
+    path: str | Path | None = None,
+    *,
+    threads: int | None = None,
+    n_patches: int = 8,
+    progress: Progress = lambda stage, done, total: None,
 ) -> Iterator[Check]:
     """Check a model file and those of its siblings that lie beside it, on every engine.
 
@@ -99,6 +104,8 @@ def verify(
         As in load_model.
     n_patches : int
         How many simulated patches to compare on; at least 2.
+    progress : callable
+        Is told after each check how many are done, and of how many.
 
     Yields
     ------
@@ -122,9 +129,11 @@ def verify(
         raise ModelError(f"expected the same nigroedge.* metadata in {names}")
     patches = np.stack(list(islice(_simulated_patches(specs[0]), n_patches)))
     reference = load_model(artefacts[0].path, threads=threads).predict_patches(patches)
-    for artefact in artefacts:
-        for engine in _engines(artefact):
-            yield _check(artefact, engine, threads, patches, reference)
+    pairs = [(artefact, engine) for artefact in artefacts for engine in _engines(artefact)]
+    for done, (artefact, engine) in enumerate(pairs, start=1):
+        check = _check(artefact, engine, threads, patches, reference)
+        progress("verify", done, len(pairs))
+        yield check
 
 
 def _family(path: Path) -> list[Path]:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nigroedge
-from nigroedge import cli, phantom
+from nigroedge import cli, command, phantom
 from nigroedge import model as model_module
 from nigroedge.errors import InternalError
 from nigroedge.io.nifti import load_volume
+from nigroedge.subcommand import Subcommand
 from tests.conftest import ROOT
 from tests.model_family import write_family, write_model
 from tests.nifti_files import nifti_bytes
@@ -320,7 +322,7 @@ coordinates = st.tuples(*[st.floats(-200, 200)] * 3)
 def test_coordinates_are_taken_as_typed(xyz, form):
     text = form.format(*xyz)
     expected = tuple(float(part) for part in text.split(","))
-    parser = cli._parser()
+    parser = cli.parser()
     for arguments in (
         ["predict", "image", "--left", text],
         ["predict", "image", f"--left={text}"],
@@ -448,7 +450,7 @@ def test_demo_predicts_a_simulated_patient(run, bundled, monkeypatch, tmp_path):
     code, plain, err = run(predict, "--json", *again)
     assert (0, "") == (code, err)
     assert f"\nleft      {json.loads(plain)['left']['sbr']:.2f} " in out
-    assert [cli._DEMO_FIRST_SUBJECT + 3] == seeds
+    assert [command._DEMO_FIRST_SUBJECT + 3] == seeds
     assert "File exists" in run("demo", "--seed", 3, "--out", path)[2]
 
 
@@ -464,22 +466,33 @@ def python(*arguments, **options):
     )
 
 
-def test_a_bug_is_one_line_and_exit_code_3(run, monkeypatch):
+@pytest.fixture
+def info_does(monkeypatch):
+    """Let the command info do something else."""
+
+    def info_does(work):
+        info = Subcommand("info", "info", lambda parser: None, lambda options, progress: work())
+        monkeypatch.setattr(cli, "COMMANDS", (info,))
+
+    return info_does
+
+
+def raise_(error):
+    raise error
+
+
+def test_a_bug_is_one_line_and_exit_code_3(run, info_does):
     for error in (InternalError("of ours"), ZeroDivisionError("a\nb"), MemoryError()):
-
-        def fail(options, error=error):
-            raise error
-
-        monkeypatch.setattr(cli, "_info", fail)
+        info_does(partial(raise_, error))
         code, out, err = run("info")
         assert (3, "", 1) == (code, out, err.count("\n"))
         assert f"internal error: {type(error).__name__}" in err
         assert "NIGROEDGE_DEBUG=1" in err
 
 
-def test_the_traceback_of_a_bug_is_shown_on_request(run, monkeypatch):
+def test_the_traceback_of_a_bug_is_shown_on_request(run, info_does, monkeypatch):
     monkeypatch.setenv("NIGROEDGE_DEBUG", "1")
-    monkeypatch.setattr(cli, "_info", lambda options: 1 / 0)
+    info_does(lambda: 1 / 0)
     code, _, err = run("info")
 
     assert 3 == code
@@ -487,11 +500,8 @@ def test_the_traceback_of_a_bug_is_shown_on_request(run, monkeypatch):
     assert err.splitlines()[-1].startswith("nigroedge: internal error: ZeroDivisionError")
 
 
-def test_ctrl_c_is_one_line(run, monkeypatch):
-    def interrupt(options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "_info", interrupt)
+def test_ctrl_c_is_one_line(run, info_does):
+    info_does(partial(raise_, KeyboardInterrupt()))
 
     assert (130, "", "nigroedge: interrupted\n") == run("info")
 

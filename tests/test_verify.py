@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from nigroedge import cli
+from nigroedge import cli, command
 from nigroedge import verify as verify_module
 from nigroedge.engine import ENGINES
 from nigroedge.errors import InputError, MissingDependencyError, ModelError
@@ -157,4 +157,4 @@ def test_the_subjects_are_nobody_elses():
         "check", samples.SEEDS_PER_PURPOSE - 1, samples.SUBJECTS_PER_SEED - 1
     )
 
-    assert last < FIRST_SUBJECT < cli._DEMO_FIRST_SUBJECT
+    assert last < FIRST_SUBJECT < command._DEMO_FIRST_SUBJECT

@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `nigroedge smwi`: its arguments, and what it does. Printing is the caller's."""
+"""The command `nigroedge smwi`: its arguments, and what it does."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from nigroedge import __version__
+from nigroedge.result import NOTICE
+from nigroedge.subcommand import Progress, Subcommand, add_threads, add_transform
 
 if TYPE_CHECKING:
     from nigroedge.smwi.method import Method
     from nigroedge.smwi.scan import MultiEcho
 
-SUMMARY = "make SMWI of the magnitude and phase of a multi-echo gradient echo"
-
-DESCRIPTION = """\
+_DESCRIPTION = """\
 Make SMWI of the magnitude and phase of a multi-echo gradient echo.
 
 Give images as NIfTI: one file for each echo, in the order of the echo times, or one file with the
@@ -25,7 +27,7 @@ session with MEGRE or T2starw images of part-mag and part-phase.
 Written are, under BIDS derivative names: SMWI, susceptibility, field maps, masks, and a JSON beside
 each with every parameter and the inputs' hashes. Nothing is overwritten."""
 
-EPILOG = """\
+_EPILOG = """\
 examples:
   nigroedge smwi --magnitude mag.nii --phase phase.nii --echo-times 0.01 0.02 0.03 0.04 0.05 \\
                  --field-strength 3 --out derivatives
@@ -37,8 +39,7 @@ METHOD_NAMES = ("paper", "fast", "best")
 UNIT_NAMES = ("rad", "rad-positive", "mrad", "0..4095", "-4096..4096", "full-range")
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Add every argument but --json."""
+def _add_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--magnitude", nargs="+", metavar="FILE", help="magnitude images")
     add("--phase", nargs="+", metavar="FILE", help="phase images, as many")
@@ -54,56 +55,41 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("--chi-threshold", type=float, metavar="PPM", help="χth of the mask (default: 1)")
     add("--power", type=float, metavar="M", help="power of the mask (default: 4)")
     add("--figure", action="store_true", help="also write one picture of every stage")
-    add("--transform", choices=("sform", "qform"), help="which transform of the images is right")
-    add("--threads", type=int, metavar="N", help="threads; by default one per CPU")
-    command.set_defaults(usage_error=command.error)
+    add_transform(command)
+    add_threads(command)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What the command did.
-
-    Parameters
-    ----------
-    written : tuple of Path
-        SMWI first.
-    parameters : dict
-        As beside the SMWI.
-    """
+class _Made:
+    """What was written, SMWI first, and the parameters as beside the SMWI."""
 
     written: tuple[Path, ...]
     parameters: dict[str, Any]
+    failed = False
 
     def to_dict(self) -> dict[str, Any]:
-        """What --json prints."""
-        return {"written": [str(path) for path in self.written], "parameters": self.parameters}
+        return {
+            "written": [str(path) for path in self.written],
+            "parameters": self.parameters,
+            "version": __version__,
+            "notice": NOTICE,
+        }
 
-    def text(self) -> str:
-        """What is printed otherwise."""
+    def lines(self) -> Iterator[str]:
         said = self.parameters
         kept = 100 * said["ErodedMaskVoxels"] / max(said["MaskVoxels"], 1)
-        unit = f"phase in {said['PhaseUnit']}" + (
-            " (detected)" if said["PhaseUnitDetected"] else ""
+        detected = " (detected)" if said["PhaseUnitDetected"] else ""
+        yield (
+            f"{len(said['EchoTime'])} echoes at {said['MagneticFieldStrength']:g} T, "
+            f"phase in {said['PhaseUnit']}{detected}; "
+            f"susceptibility in {kept:.0f} % of the mask"
         )
-        lines = [
-            f"{len(said['EchoTime'])} echoes at {said['MagneticFieldStrength']:g} T, {unit}; "
-            f"susceptibility in {kept:.0f} % of the mask",
-            *(str(path) for path in self.written),
-            "Research use only. Not for diagnosis.",
-        ]
-        return "\n".join(lines)
+        yield from map(str, self.written)
+        yield NOTICE
 
 
-def run(options: argparse.Namespace, progress: Callable[[str, float], None]) -> Outcome:
-    """Read, reconstruct, write.
-
-    Parameters
-    ----------
-    options : argparse.Namespace
-        As parsed from `add_arguments`.
-    progress : callable
-        Called with the stage's name and the part of it that is done.
-    """
+def _run(options: argparse.Namespace, progress: Progress) -> _Made:
+    """Read, reconstruct, write."""
     _check_usage(options)
     from nigroedge.io.nifti import load_volume
     from nigroedge.smwi.bids import checked_label
@@ -116,12 +102,16 @@ def run(options: argparse.Namespace, progress: Callable[[str, float], None]) -> 
     if options.mask is not None:
         mask = _mask_values(load_volume(options.mask, transform=options.transform), scan)
     result = reconstruct(
-        scan, method=_method(options), mask=mask, workers=options.threads, progress=progress
+        scan,
+        method=_method(options),
+        mask=mask,
+        workers=options.threads,
+        progress=lambda stage, done: progress(stage, done, 1),
     )
     if options.subject is None:
         entities = found or entities
     written = write_outputs(result, Path(options.out), entities, figure=options.figure)
-    return Outcome(tuple(written), result.parameters)
+    return _Made(tuple(written), result.parameters)
 
 
 def _check_usage(options: argparse.Namespace) -> None:
@@ -219,3 +209,15 @@ def _mask_values(volume: Any, scan: MultiEcho) -> Any:
     mask = checked_mask(volume.voxels, scan.magnitudes.shape[:3])
     same_place((scan.affine, volume.affine), mask.shape, "the scan and its mask")
     return mask
+
+
+COMMANDS = (
+    Subcommand(
+        "smwi",
+        "make SMWI of the magnitude and phase of a multi-echo gradient echo",
+        _add_arguments,
+        _run,
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+    ),
+)

@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `nigroedge evaluate`: its arguments, and what it does. Printing is the caller's."""
+"""The command `nigroedge evaluate`: its arguments, and what it does."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nigroedge.subcommand import Progress, Subcommand, add_engine
+
 if TYPE_CHECKING:
-    from nigroedge.study.evaluation import Evaluation
+    from nigroedge.study.evaluation import Evaluation, Performance
     from nigroedge.study.prediction import Predictor
     from nigroedge.study.table import Row, Split
 
-SUMMARY = "compare predicted with measured SBR on a cohort table"
-
-DESCRIPTION = """\
+_DESCRIPTION = """\
 Compare predicted with measured SBR on a cohort table: every statistic of Bae 2023, by participant
 and by side, beside the constant, the binary reading and, for simulated cohorts, the oracle.
 
@@ -27,7 +27,7 @@ A broken table is refused with one list of everything that is wrong.
 
 Written are results.json, predictions.csv and report.html, one file that opens anywhere."""
 
-EPILOG = """\
+_EPILOG = """\
 examples:
   nigroedge evaluate cohort/table.tsv --model slim.onnx --model resnet.onnx --out evaluation
   nigroedge evaluate predictions.csv --split all --out evaluation --json
@@ -38,11 +38,8 @@ examples:
 
 FILES = ("report.html", "results.json", "predictions.csv")
 
-Progress = Callable[[str, int, int], None]
 
-
-def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Add every argument but --json, --engine and --threads."""
+def _add_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("table", metavar="TABLE", help="cohort table, .csv or .tsv")
     add("--model", action="append", metavar="FILE", help="model file; again to compare another")
@@ -52,68 +49,53 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         choices=("test", "all"),
         help="rows to evaluate (default: test if the table has splits, else all)",
     )
-    command.set_defaults(usage_error=command.error)
+    add_engine(command)
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
-    """What the command did.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-    results : dict
-        What results.json holds.
-    written : tuple of Path
-        Report first.
-    """
+class _Evaluated:
+    """What was found, what results.json holds of it, and what was written, report first."""
 
     evaluation: Evaluation
     results: Mapping[str, Any]
     written: tuple[Path, ...]
+    failed = False
 
     def to_dict(self) -> dict[str, Any]:
-        """What --json prints."""
         return {"written": [str(path) for path in self.written], **self.results}
 
-    def text(self) -> str:
-        """What is printed otherwise, in ASCII: by participant, models first, then baselines."""
+    def lines(self) -> Iterator[str]:
+        """By participant, models first, then baselines; ASCII but for names."""
         evaluation = self.evaluation
         result = evaluation.results["participant"]
-        lines = [
-            f"{result.n} participants (mean SBR of their sides), {len(evaluation.rows)} sides",
-            "",
-            f"{'prediction':<28} {'rho_c':>7} {'95 %':>16} {'MAE +- SD':>16} {'RMSE':>7}",
-        ]
+        yield f"{result.n} participants (mean SBR of their sides), {len(evaluation.rows)} sides"
+        yield ""
+        yield f"{'prediction':<28} {'rho_c':>7} {'95 %':>16} {'MAE +- SD':>16} {'RMSE':>7}"
         for name, found in result.performance.items():
-            fisher = found.rho_c.intervals["fisher"]
-            between = "" if fisher is None else f"{fisher.low:.3f} to {fisher.high:.3f}"
-            errors = found.residuals
-            spread = f"{errors.mae.value:.3f} +- {errors.sd:.3f}"
             shown = name if name in evaluation.models else f"baseline: {name}"
-            lines.append(
-                f"{shown:<28} {found.rho_c.value:>z7.3f} {between:>16} {spread:>16} "
-                f"{errors.rmse.value:>7.3f}"
-            )
-        lines += [
-            f"{f'baseline: {name}':<28} {source}"
-            for name, source in evaluation.baseline_sources.items()
-            if name not in evaluation.baselines
-        ]
-        lines += ["", *self.results["notes"]]
-        return "\n".join([*lines, *map(str, self.written), self.results["notice"]])
+            yield _row(shown, found)
+        for name, source in evaluation.baseline_sources.items():
+            if name not in evaluation.baselines:
+                yield f"{f'baseline: {name}':<28} {source}"
+        yield ""
+        yield from self.results["notes"]
+        yield from map(str, self.written)
+        yield self.results["notice"]
 
 
-def run(options: argparse.Namespace, progress: Progress) -> Outcome:
-    """Read, predict, compute, write.
+def _row(name: str, found: Performance) -> str:
+    fisher = found.rho_c.intervals["fisher"]
+    between = "" if fisher is None else f"{fisher.low:.3f} to {fisher.high:.3f}"
+    errors = found.residuals
+    spread = f"{errors.mae.value:.3f} +- {errors.sd:.3f}"
+    return (
+        f"{name:<28} {found.rho_c.value:>z7.3f} {between:>16} {spread:>16} "
+        f"{errors.rmse.value:>7.3f}"
+    )
 
-    Parameters
-    ----------
-    options : argparse.Namespace
-        As parsed from `add_arguments`, with engine and threads.
-    progress : callable
-        Called with what is done, how many of it, and of how many.
-    """
+
+def _run(options: argparse.Namespace, progress: Progress) -> _Evaluated:
+    """Read, predict, compute, write."""
     if options.model is None and (options.engine or options.threads):
         options.usage_error("expected --model beside --engine or --threads")
     from nigroedge.study.evaluation import evaluate
@@ -147,7 +129,7 @@ def run(options: argparse.Namespace, progress: Progress) -> Outcome:
     said = provenance(Path(options.table), split, rows, evaluated, list(models), predictors)
     results = {**said, **evaluation.to_dict()}
     write_outputs(evaluation, results, paths)
-    return Outcome(evaluation, results, paths)
+    return _Evaluated(evaluation, results, paths)
 
 
 def _evaluated(rows: Sequence[Row], wanted: str | None) -> tuple[str, list[Row]]:
@@ -182,3 +164,15 @@ def _given(rows: Sequence[Row]) -> dict[str, Any]:
         raise TableError("predictions of the table", problems)
     values = [np.array([row.predicted[name] for row in rows]) for name in names]
     return dict(zip(unique_names(names), values, strict=True))
+
+
+COMMANDS = (
+    Subcommand(
+        "evaluate",
+        "compare predicted with measured SBR on a cohort table",
+        _add_arguments,
+        _run,
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+    ),
+)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a command is: its words, its arguments, and what it does. Printing is the command line's.
+
+Each package that has commands brings a module `command` with a tuple COMMANDS; :mod:`nigroedge.cli`
+joins them. A command runs without printing: it tells how far it is, and gives an outcome that can
+be shown to people or to programs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Progress(Protocol):
+    """Is told how far a command is."""
+
+    def __call__(self, stage: str, done: float, total: float) -> None:
+        """Take the name of the stage and how much of it is done; a total of 1 is a fraction."""
+
+
+class Outcome(Protocol):
+    """What a command found, for either reader; each is asked for once at most.
+
+    Attributes
+    ----------
+    failed : bool
+        Whether what was asked for does not hold; known when the outcome has been shown.
+    """
+
+    @property
+    def failed(self) -> bool: ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what --json prints."""
+
+    def lines(self) -> Iterable[str]:
+        """Give what is printed otherwise, line by line as it is found."""
+
+
+@dataclass(frozen=True)
+class Subcommand:
+    """A command of `nigroedge`.
+
+    Parameters
+    ----------
+    name : str
+    summary : str
+        One line, lower case, without a full stop.
+    add_arguments : callable
+        Adds every argument but --json to the command's parser.
+    run : callable
+        Takes the parsed arguments and a Progress, gives an Outcome. The arguments have
+        `usage_error`, which takes a message and ends the program with exit code 2.
+    description : str, optional
+        The summary by default.
+    epilog : str, optional
+        Examples, shown before what every command says.
+    """
+
+    name: str
+    summary: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace, Progress], Outcome]
+    description: str = ""
+    epilog: str = ""
+
+
+def add_engine(command: argparse.ArgumentParser) -> None:
+    """Add --engine and --threads."""
+    command.add_argument(
+        "--engine", metavar="E", help="what runs the model; by default it follows from the file"
+    )
+    add_threads(command)
+
+
+def add_threads(command: argparse.ArgumentParser) -> None:
+    """Add --threads."""
+    command.add_argument(
+        "--threads", type=int, metavar="N", help="threads; by default one per CPU granted to us"
+    )
+
+
+def add_transform(command: argparse.ArgumentParser) -> None:
+    """Add --transform."""
+    command.add_argument(
+        "--transform",
+        choices=("sform", "qform"),
+        help="which transform of an image is right, where its two disagree",
+    )
