@@ -111,15 +111,40 @@ def read_artefact(path: str | os.PathLike[str]) -> Artefact:
         If there is no such file, or it is not a model that the project may run.
     """
     try:
-        if os.fspath(path).lower().endswith(".xml"):
-            return _read_openvino(path)
-        return _read_onnx(path)
+        if not _is_openvino(path):
+            return artefact_of(path, _read_file(path, MAX_MODEL_BYTES))
+        from nigroedge.openvino_ir import MAX_XML_BYTES
+
+        content = _read_file(path, MAX_XML_BYTES)
+        weights = _read_file(os.path.splitext(path)[0] + ".bin", MAX_MODEL_BYTES)
+        return artefact_of(path, content, weights)
     except ModelError as error:
         raise ModelError(f"model file {path}: {error}") from error
 
 
-def _read_onnx(path: str | os.PathLike[str]) -> Artefact:
-    content = _read_file(path, MAX_MODEL_BYTES)
+def artefact_of(path: str | os.PathLike[str], content: bytes, weights: bytes = b"") -> Artefact:
+    """Check a model file that is in memory already.
+
+    Parameters
+    ----------
+    path : path-like
+        Where it came from; .xml is an OpenVINO IR. Nothing is read from there.
+    content, weights : bytes
+        The file, and for an OpenVINO IR its .bin.
+
+    Raises
+    ------
+    ModelError
+        If it is not a model that the project may run.
+    """
+    return _openvino(path, content, weights) if _is_openvino(path) else _onnx(path, content)
+
+
+def _is_openvino(path: str | os.PathLike[str]) -> bool:
+    return os.fspath(path).lower().endswith(".xml")
+
+
+def _onnx(path: str | os.PathLike[str], content: bytes) -> Artefact:
     summary = _core.read_onnx(content)
     quantised = not _QUANTISED_OPS.isdisjoint(summary["ops"])
     return Artefact(
@@ -136,12 +161,10 @@ def _read_onnx(path: str | os.PathLike[str]) -> Artefact:
     )
 
 
-def _read_openvino(path: str | os.PathLike[str]) -> Artefact:
+def _openvino(path: str | os.PathLike[str], content: bytes, weights: bytes) -> Artefact:
     # The XML parser is imported where there is XML: whoever runs ONNX need not wait for it.
-    from nigroedge.openvino_ir import MAX_XML_BYTES, read_ir
+    from nigroedge.openvino_ir import read_ir
 
-    content = _read_file(path, MAX_XML_BYTES)
-    weights = _read_file(os.path.splitext(path)[0] + ".bin", MAX_MODEL_BYTES)
     ir = read_ir(content, len(weights))
     return Artefact(
         path=path,

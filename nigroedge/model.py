@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nigroedge.artefact import Artefact, TensorType, read_artefact
+from nigroedge.artefact import Artefact, TensorType, artefact_of, read_artefact
 from nigroedge.digest import hashing
 from nigroedge.engine import Engine, open_engine
 from nigroedge.errors import InputError, ModelError
@@ -37,7 +37,9 @@ REFERENCE = os.path.join(os.path.dirname(__file__), "models", "reference.onnx")
 class Model:
     """A loaded model: its file, what it says, and the engine that runs it.
 
-    Safe to use from any number of threads at once.
+    Safe to use from any number of threads at once. Pickled, it travels as the bytes of its file and
+    the name and threads of its engine: another process need not have the file, checks its SHA-256,
+    and opens the engine anew.
 
     Parameters
     ----------
@@ -50,6 +52,12 @@ class Model:
     spec: ModelSpec
     artefact: Artefact = field(repr=False)
     engine: Engine = field(repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Give what another process makes the model of."""
+        artefact, engine = self.artefact, self.engine
+        file = (os.fspath(artefact.path), artefact.content, artefact.weights, artefact.sha256)
+        return _arrived, (*file, engine.name, engine.threads)
 
     @property
     def path(self) -> Path:
@@ -143,12 +151,25 @@ def load_model(
     InputError
         If there is no such engine, or the number of threads is not 1 to 1024.
     """
-    artefact = read_artefact(REFERENCE if path is None else path)
+    return _opened(read_artefact(REFERENCE if path is None else path), engine, threads)
+
+
+def _opened(artefact: Artefact, engine: str | None, threads: int | None) -> Model:
     spec = read_spec(artefact)
     with hashing(artefact):
         opened = open_engine(artefact, spec.grid.shape, name=engine, threads=threads)
         _check_selftest(artefact, spec, opened)
     return Model(spec, artefact, opened)
+
+
+def _arrived(
+    path: str, content: bytes, weights: bytes, sha256: str, engine: str, threads: int
+) -> Model:
+    """Make the model that was pickled in another process."""
+    artefact = artefact_of(path, content, weights)
+    if artefact.sha256 != sha256:
+        raise ModelError(f"model file {path}: expected SHA-256 {sha256}, got {artefact.sha256}")
+    return _opened(artefact, engine, threads)
 
 
 def read_spec(artefact: Artefact) -> ModelSpec:
