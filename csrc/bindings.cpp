@@ -21,6 +21,7 @@
 #include "core/network.h"
 #include "core/normalize.h"
 #include "core/onnx_reader.h"
+#include "core/processors.h"
 #include "kernels/dispatch.h"
 
 namespace py = pybind11;
@@ -324,6 +325,8 @@ PYBIND11_MODULE(_core, m) {
     m.def("normalize", &normalize, "patch"_a.noconvert(), "method"_a);
     m.def("active_isa", &active_isa);
     m.def("available_isas", &available_isas);
+    m.def("usable_processors", &nigro::usable_processors);
+    m.def("processor_quota", &nigro::processor_quota, "root"_a);
 
     m.def(
         "read_onnx", &read_onnx, "content"_a,

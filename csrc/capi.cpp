@@ -2,6 +2,7 @@
 //
 // No arithmetic here. The manual is include/nigroedge.h.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -14,6 +15,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/model.h"
+#include "core/processors.h"
 #include "include/nigroedge.h"
 
 struct nigro_model {
@@ -99,13 +101,15 @@ void check_size(std::size_t given, std::size_t known, const char* what) {
                           std::to_string(known) + ", got " + std::to_string(given));
 }
 
-std::size_t checked_threads(const nigro_options* options) {
+// As many as asked for, but no more than processors.
+std::size_t threads_of(const nigro_options* options) {
     if (options == nullptr) return 1;
     check_size(options->sizeof_options, sizeof *options, "options");
     if (options->num_threads < 1 || options->num_threads > NIGRO_MAX_THREADS)
         throw BadArgument("expected num_threads of 1 to " + std::to_string(NIGRO_MAX_THREADS) +
                           ", got " + std::to_string(options->num_threads));
-    return static_cast<std::size_t>(options->num_threads);
+    const auto asked = static_cast<std::size_t>(options->num_threads);
+    return asked == 1 ? 1 : std::min(asked, nigro::usable_processors());
 }
 
 // ----------------------------------------------------------------------------------- translation
@@ -197,7 +201,7 @@ nigro_status nigro_model_open(const char* path, const nigro_options* options,
     return guarded([&] {
         check_given(path, "a path");
         check_given(model_ret, "model_ret");
-        const std::size_t n_threads = checked_threads(options);
+        const std::size_t n_threads = threads_of(options);
         const nigro::FileContent file = nigro::read_file(path, nigro::kMaxOnnxBytes);
         *model_ret = new nigro_model{nigro::Model(file.bytes.get(), file.size, n_threads)};
     });
@@ -208,7 +212,7 @@ nigro_status nigro_model_open_memory(const void* bytes, std::size_t n_bytes,
     return guarded([&] {
         check_given(bytes, "bytes");
         check_given(model_ret, "model_ret");
-        const std::size_t n_threads = checked_threads(options);
+        const std::size_t n_threads = threads_of(options);
         const auto* data = static_cast<const unsigned char*>(bytes);
         *model_ret = new nigro_model{nigro::Model(data, n_bytes, n_threads)};
     });
@@ -273,5 +277,14 @@ nigro_status nigro_get_model_info(const nigro_model* model, nigro_model_info* in
 }
 
 const char* nigro_last_error() { return last_error; }
+
+int32_t nigro_usable_processors(void) {
+    try {
+        return static_cast<std::int32_t>(
+            std::min<std::size_t>(nigro::usable_processors(), NIGRO_MAX_THREADS));
+    } catch (...) {  // no memory to look closer
+        return 1;
+    }
+}
 
 const char* nigro_version() { return NIGRO_VERSION; }

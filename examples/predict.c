@@ -3,7 +3,7 @@
  *
  *	predict MODEL.onnx IMAGE.nii left X,Y,Z [right X,Y,Z]
  *
- * Uses every CPU that is online, up to four; their number changes no bit of the answer.  X,Y,Z is
+ * Uses the processors granted, up to four; their number changes no bit of the answer.  X,Y,Z is
  * the centroid of nigrosome-1 in RAS+ millimetres.  The reader below takes uncompressed single-file
  * NIfTI-1 in this machine's byte order, with an sform.  It refuses all else: what it does not check
  * it does not read.  Both files are mapped (POSIX): of the image only the voxels of the patches are
@@ -261,8 +261,8 @@ static size_t read_points(char** arguments, int n_arguments, int32_t sides[2],
 
 /* A person has two sides; more threads than this have little to do. */
 static int32_t threads_to_use(void) {
-    const long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    return n_cpus < 1 ? 1 : n_cpus > 4 ? 4 : (int32_t)n_cpus;
+    const int32_t n_usable = nigro_usable_processors();
+    return n_usable > 4 ? 4 : n_usable;
 }
 
 /* Opens the model at 'path', or returns NULL and says why. */

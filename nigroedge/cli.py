@@ -15,13 +15,14 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from time import perf_counter
 from typing import Any, NoReturn
 
 import nigroedge
 from nigroedge import command as prediction
-from nigroedge.errors import InternalError, NigroedgeError, TableError
+from nigroedge.errors import InternalError, NigroedgeError, NigroedgeWarning, TableError
 from nigroedge.result import NOTICE
 from nigroedge.smwi import command as smwi
 from nigroedge.study import command as study
@@ -71,16 +72,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    with _progress() as progress:
-        outcome: Outcome = options.run(options, progress)
-        if options.json:
-            answer = outcome.to_dict()
-    if options.json:
-        _print(json.dumps(answer, indent=2, allow_nan=False))
-    else:
-        for text in outcome.lines():
-            _print("\n".join(map(one_line, text.split("\n"))))
+    with _warnings_in_one_line():
+        with _progress() as progress:
+            outcome: Outcome = options.run(options, progress)
+            answer = outcome.to_dict() if options.json else None
+        if answer is not None:
+            _print(json.dumps(answer, indent=2, allow_nan=False))
+        else:
+            for text in outcome.lines():
+                _print("\n".join(map(one_line, text.split("\n"))))
     return REFUSED if outcome.failed else DONE
+
+
+@contextlib.contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Say our own warnings as a line of standard error; leave those of others to Python."""
+    with warnings.catch_warnings():
+        show, said = warnings.showwarning, set()
+
+        def say(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if not issubclass(category, NigroedgeWarning):
+                show(message, category, *where, **more)
+            elif str(message) not in said:
+                said.add(str(message))
+                _complain(f"warning: {message}", DONE)
+
+        warnings.simplefilter("always", NigroedgeWarning)
+        warnings.showwarning = say
+        yield
 
 
 def _abandon_output() -> None:

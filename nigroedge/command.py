@@ -287,6 +287,8 @@ class _Verification:
 def _verify(options: argparse.Namespace, progress: Progress) -> _Verification:
     from nigroedge.verify import verify
 
+    if not options.json:  # rows that appear as they are made are progress enough
+        return _Verification(verify(options.model, threads=options.threads))
     return _Verification(verify(options.model, threads=options.threads, progress=progress))
 
 

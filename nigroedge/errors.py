@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every error that nigroedge raises, in one tree.
+"""Every error that nigroedge raises, in one tree, and its one warning.
 
     NigroedgeError
     ├── InputError                  what was given cannot be used
@@ -16,6 +16,10 @@ it never holds a patient's name or identifier.
 """
 
 from collections.abc import Sequence
+
+
+class NigroedgeWarning(UserWarning):
+    """What was asked for was done in another way than it says; nothing of a result is changed."""
 
 
 class NigroedgeError(Exception):

@@ -196,7 +196,7 @@ def test_a_mask_too_thin_for_background_removal_is_refused(scan, head):
 
 
 def test_no_workers_are_refused(scan):
-    with pytest.raises(InputError, match="at least 1 worker"):
+    with pytest.raises(InputError, match="expected 1 to 1024 threads, got 0"):
         reconstruct(scan, workers=0)
 
 

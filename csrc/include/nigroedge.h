@@ -137,7 +137,8 @@ struct nigro_volume {
 /* How a model is to run. */
 struct nigro_options {
     size_t sizeof_options; /* sizeof(struct nigro_options) */
-    int32_t num_threads;   /* 1 or more, the caller's own included, up to NIGRO_MAX_THREADS */
+    int32_t num_threads;   /* 1 or more, the caller's own included, up to NIGRO_MAX_THREADS; more
+                              than nigro_usable_processors() count as that many */
 };
 
 enum { NIGRO_MAX_THREADS = 256 };
@@ -224,7 +225,7 @@ struct nigro_model_info {
     int32_t sides;         /* which it serves: NIGRO_LEFT, NIGRO_RIGHT or NIGRO_BOTH */
     int32_t mirrored;      /* which it sees flipped along left-right: NIGRO_NEITHER, NIGRO_LEFT or
                               NIGRO_RIGHT */
-    int32_t num_threads;   /* the caller's own included */
+    int32_t num_threads;   /* the caller's own included; see nigro_options */
     const char* normalize; /* "mean" or "zscore" */
     const char* isa;       /* the instruction set that runs, such as "avx2" */
     const char* card;      /* the model card, JSON in UTF-8: name, version, licence, limits, ... */
@@ -245,6 +246,13 @@ NIGRO_API nigro_status nigro_get_model_info(const struct nigro_model* model,
  * holds voxel values or anything that names a patient; it may hold the path of the model.
  */
 NIGRO_API const char* nigro_last_error(void);
+
+/*
+ * nigro_usable_processors() returns how many processors this process may use, from 1 to
+ * NIGRO_MAX_THREADS: those that it may be scheduled on, or fewer if its control groups (a
+ * container's limit, cgroup version 1 or 2) grant less.  It is asked anew at each call.
+ */
+NIGRO_API int32_t nigro_usable_processors(void);
 
 /* nigro_version() returns the version of the library, such as "0.1.0".  It lives for ever. */
 NIGRO_API const char* nigro_version(void);

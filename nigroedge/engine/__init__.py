@@ -7,15 +7,16 @@ is an error, never a switch to another. Each engine's package is imported when t
 
 from __future__ import annotations
 
-import os
+import warnings
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 import numpy as np
 
+from nigroedge import _core
 from nigroedge.artefact import Artefact, Kind
-from nigroedge.errors import InputError, ModelError
+from nigroedge.errors import InputError, ModelError, NigroedgeWarning
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -104,7 +105,7 @@ def open_engine(
     name : str, optional
         One of ENGINES; by default the one that follows from the file.
     threads : int, optional
-        By default as many as there are CPUs that this process may use.
+        As in `resolve_threads`.
 
     Raises
     ------
@@ -130,20 +131,41 @@ def open_engine(
 
 
 def resolve_threads(threads: int | None) -> int:
-    """Check a number of threads; None stands for every CPU that this process may use."""
+    """Check a number of threads, and cut it to the processors that this process may use.
+
+    Those are the processors that it may be scheduled on, or fewer if its control groups (a
+    container's limit) grant less. More threads would take turns on them and wait for one another.
+
+    Parameters
+    ----------
+    threads : int, optional
+        By default one per processor.
+
+    Raises
+    ------
+    InputError
+        If it is not a whole number from 1 to 1024.
+
+    Warns
+    -----
+    NigroedgeWarning
+        If there are fewer processors: their number is taken.
+    """
+    usable = _core.usable_processors()
     if threads is None:
-        return _usable_cpus()
+        return usable
     if isinstance(threads, bool) or not isinstance(threads, int):
         raise InputError(f"expected a whole number of threads, got {threads!r}")
     if not 1 <= threads <= MAX_THREADS:
         raise InputError(f"expected 1 to {MAX_THREADS} threads, got {threads}")
-    return threads
-
-
-def _usable_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1  # macOS and Windows
+    if threads > usable:
+        granted = f"{usable} processor{'s' if usable > 1 else ''}"
+        warnings.warn(
+            f"{threads} threads are more than the {granted} granted to this process: {usable} used",
+            NigroedgeWarning,
+            stacklevel=2,
+        )
+    return min(threads, usable)
 
 
 def tolerance_of(artefact: Artefact) -> float:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 import nigroedge
-from nigroedge.errors import InputError
+from nigroedge.engine import resolve_threads
 from nigroedge.smwi.background import LocalField, resharp, vsharp
 from nigroedge.smwi.channels import combine_channels, root_sum_of_squares
 from nigroedge.smwi.dipole import Susceptibility, tkd, tv_admm
@@ -93,7 +92,7 @@ def reconstruct(
     InputError, GeometryError
         If no brain is found, or the mask misses the slab or is too thin for background removal.
     """
-    run = _Run(scan, method, _n_workers(workers), progress)
+    run = _Run(scan, method, resolve_threads(workers), progress)
     magnitude = root_sum_of_squares(scan.magnitudes.reshape(*scan.magnitudes.shape[:3], -1))
     progress("mask", 0.0)
     whole = _brain(scan, method, mask, magnitude)
@@ -123,14 +122,6 @@ def reconstruct(
         eroded_mask=_embedded(local.mask, box, whole.shape),
         parameters=_parameters(run, mask is not None, whole, local, chi),
     )
-
-
-def _n_workers(workers: int | None) -> int:
-    if workers is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    if workers < 1:
-        raise InputError(f"expected at least 1 worker, got {workers}")
-    return workers
 
 
 def _brain(

@@ -9,6 +9,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <nigroedge.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -293,6 +294,16 @@ constexpr std::size_t kThreads = 8;
 
 // Eight threads, each with a model of its own of 1, 2 or 3 threads, then all eight on one model.
 void test_threads(const Scan& scan) {
+    const std::int32_t usable = nigro_usable_processors();
+    that(1 <= usable && usable <= NIGRO_MAX_THREADS, "usable processors");
+    for (const std::int32_t asked : {1, 2, 3, static_cast<int>(NIGRO_MAX_THREADS)}) {
+        nigro_model* model = opened(tiny::model(), asked);
+        nigro_model_info info{};
+        info.sizeof_info = sizeof info;
+        that(nigro_get_model_info(model, &info) == NIGRO_OK, "info");
+        that(info.num_threads == std::min(asked, usable), "no more threads than processors");
+        nigro_model_free(model);
+    }
     std::vector<Answer> expected, alone(kThreads), shared(kThreads);
     for (std::size_t i = 0; i < kThreads; ++i) {
         nigro_model* model = opened(tiny::model(static_cast<std::uint32_t>(i)));
