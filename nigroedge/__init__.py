@@ -64,9 +64,24 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "_core":
+        return _import_core()
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def _import_core() -> Any:
+    try:
+        return import_module(f"{__name__}._core")
+    except ModuleNotFoundError as error:
+        from nigroedge.errors import MissingCoreError
+
+        folder = __path__[0]
+        raise MissingCoreError(
+            f"the compiled part of nigroedge is not in {folder!r}: run `pip install .` in that "
+            f"clone, with this Python, or start Python elsewhere to use one that is installed"
+        ) from error
 
 
 def __dir__() -> list[str]:

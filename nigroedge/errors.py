@@ -9,6 +9,7 @@
     │   └── TableError              a cohort table has problems; the text lists every one
     ├── ModelError                  a model file breaks the contract, or its self-test
     ├── MissingDependencyError      an optional package is needed; the message has the pip line
+    │   └── MissingCoreError        the C++ part was not built where the package was found
     └── InternalError               our own bug
 
 A message says what was expected, what came, and where;
@@ -69,6 +70,10 @@ class ModelError(NigroedgeError):
 
 class MissingDependencyError(NigroedgeError):
     """An optional package is not installed; the message says how to install it."""
+
+
+class MissingCoreError(MissingDependencyError, ImportError):
+    """The C++ part was not built where Python found the package; the message says how to."""
 
 
 class InternalError(NigroedgeError):
