@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 
 from nigroedge import _core
 from nigroedge.errors import ModelError
+from nigroedge.names import readable
 
 #: Larger files are refused before they are read. The largest preset has 70 MB.
 MAX_MODEL_BYTES = 512 << 20
@@ -119,7 +120,7 @@ def read_artefact(path: str | os.PathLike[str]) -> Artefact:
         weights = _read_file(os.path.splitext(path)[0] + ".bin", MAX_MODEL_BYTES)
         return artefact_of(path, content, weights)
     except ModelError as error:
-        raise ModelError(f"model file {path}: {error}") from error
+        raise ModelError(f"model file {readable(path)}: {error}") from error
 
 
 def artefact_of(path: str | os.PathLike[str], content: bytes, weights: bytes = b"") -> Artefact:
@@ -185,14 +186,18 @@ def _read_file(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
-            raise ModelError(f"expected a regular file, got something else at {path}")
+            raise ModelError(f"expected a regular file, got something else at {readable(path)}")
         if status.st_size > max_bytes:
-            raise ModelError(f"expected at most {max_bytes} bytes, got {status.st_size} in {path}")
+            raise ModelError(
+                f"expected at most {max_bytes} bytes, got {status.st_size} in {readable(path)}"
+            )
         with open(path, "rb") as file:
             content = file.read(status.st_size + 1)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         reason = getattr(error, "strerror", None) or error
-        raise ModelError(f"cannot be read: {reason} ({path})") from error
+        raise ModelError(f"cannot be read: {reason} ({readable(path)})") from error
     if len(content) != status.st_size:
-        raise ModelError(f"expected {status.st_size} bytes in {path}: it changes while it is read")
+        raise ModelError(
+            f"expected {status.st_size} bytes in {readable(path)}: it changes while it is read"
+        )
     return content

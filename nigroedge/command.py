@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nigroedge.names import readable
 from nigroedge.result import NOTICE
 from nigroedge.subcommand import Progress, Subcommand, add_engine, add_threads, add_transform
 
@@ -177,7 +178,7 @@ class _Demonstration:
             points = f"--left {left_mm} --right {right_mm}"
             yield ""
             yield "Again from the file:"
-            yield f"  nigroedge predict {points} -- {shlex.quote(self.out)}"
+            yield f"  nigroedge predict {points} -- {shlex.quote(readable(self.out))}"
 
 
 def _demo(options: argparse.Namespace, progress: Progress) -> _Demonstration:
@@ -215,7 +216,7 @@ class _Information:
         metadata = dict(artefact.metadata)
         card = json.loads(metadata.pop("nigroedge.card"))
         return {
-            "path": str(artefact.path),
+            "path": readable(artefact.path),
             "sha256": artefact.sha256,
             "kind": artefact.kind,
             "quantised": artefact.quantised,

@@ -18,6 +18,7 @@ from nigroedge.artefact import Artefact, TensorType, artefact_of, read_artefact
 from nigroedge.digest import hashing
 from nigroedge.engine import Engine, open_engine
 from nigroedge.errors import InputError, ModelError
+from nigroedge.names import readable
 from nigroedge.pipeline import predict
 from nigroedge.preprocess import normalize
 from nigroedge.spec import ModelSpec
@@ -119,7 +120,7 @@ class Model:
             raise InputError("expected finite patches, got NaN or infinity in them")
         sbr = self.engine.run(np.ascontiguousarray(patches))
         if not np.isfinite(sbr).all():
-            raise ModelError(f"model file {self.path}: its answer is not a finite number")
+            raise ModelError(f"model file {readable(self.path)}: its answer is not a finite number")
         return sbr
 
 
@@ -168,7 +169,9 @@ def _arrived(
     """Make the model that was pickled in another process."""
     artefact = artefact_of(path, content, weights)
     if artefact.sha256 != sha256:
-        raise ModelError(f"model file {path}: expected SHA-256 {sha256}, got {artefact.sha256}")
+        raise ModelError(
+            f"model file {readable(path)}: expected SHA-256 {sha256}, got {artefact.sha256}"
+        )
     return _opened(artefact, engine, threads)
 
 
@@ -183,7 +186,7 @@ def read_spec(artefact: Artefact) -> ModelSpec:
     try:
         spec = ModelSpec.from_metadata(artefact.metadata)
     except ModelError as error:
-        raise ModelError(f"model file {artefact.path}: {error}") from error
+        raise ModelError(f"model file {readable(artefact.path)}: {error}") from error
     patch = TensorType("patch", "float", (-1, 1, *spec.grid.shape))
     _check_port(artefact, "input", artefact.inputs, patch)
     _check_port(artefact, "output", artefact.outputs, TensorType("sbr", "float", (-1, 1)))
@@ -222,8 +225,8 @@ def _check_selftest(artefact: Artefact, spec: ModelSpec, engine: Engine) -> None
     sbr = float(engine.run(patch[np.newaxis])[0])
     if not abs(sbr - spec.selftest_sbr) <= engine.tolerance:  # written so that NaN fails
         raise ModelError(
-            f"model file {artefact.path}: self-test on engine {engine.name!r} gives {sbr:.6g} SBR, "
-            f"expected {spec.selftest_sbr:.6g} within {engine.tolerance:g}"
+            f"model file {readable(artefact.path)}: self-test on engine {engine.name!r} gives "
+            f"{sbr:.6g} SBR, expected {spec.selftest_sbr:.6g} within {engine.tolerance:g}"
         )
 
 
@@ -231,7 +234,9 @@ def _check_port(
     artefact: Artefact, noun: str, ports: tuple[TensorType, ...], expected: TensorType
 ) -> None:
     got = "; ".join(str(port) for port in ports) or "none"
-    message = f"model file {artefact.path}: expected one {noun} {expected}, got {got[:300]}"
+    message = (
+        f"model file {readable(artefact.path)}: expected one {noun} {expected}, got {got[:300]}"
+    )
     if len(ports) != 1:
         raise ModelError(message)
     (port,) = ports

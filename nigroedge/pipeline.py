@@ -16,6 +16,7 @@ import numpy as np
 
 from nigroedge.digest import hashing
 from nigroedge.errors import GeometryError, InputError
+from nigroedge.names import readable
 from nigroedge.preprocess import PreparedPatch, prepare_patch
 from nigroedge.result import EngineUsed, InputUsed, ModelUsed, Result, SideResult
 from nigroedge.volume import Source, Volume
@@ -211,6 +212,6 @@ def _result(
         right=sides.get("right"),
         model=model[first] if one_model else model,
         engine=engine[first] if one_model else engine,
-        input=None if source is None else InputUsed(str(source.path), source.sha256),
+        input=None if source is None else InputUsed(readable(source.path), source.sha256),
         timing_ms=timing_ms,
     )

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
+from nigroedge.names import readable
 from nigroedge.result import Result
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def model_text(artefact: Artefact, spec: ModelSpec) -> str:
     mirrored = "" if spec.mirror == "none" else f", the {spec.mirror} one mirrored"
     ops = ", ".join(f"{n} {name}" for name, n in sorted(artefact.ops.items()))
     rows = {
-        "file": str(artefact.path),
+        "file": readable(artefact.path),
         "sha256": artefact.sha256,
         "kind": f"{artefact.kind}, {'8-bit integers' if artefact.quantised else 'float32'}",
         "name": f"{card.name} {card.version}",

@@ -17,6 +17,7 @@ import numpy as np
 from nigroedge import _core
 from nigroedge.artefact import Artefact, Kind
 from nigroedge.errors import InputError, ModelError, NigroedgeWarning
+from nigroedge.names import readable
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -123,8 +124,8 @@ def open_engine(
     if artefact.kind not in entry.runs:
         able = ", ".join(other for other, each in ENGINES.items() if artefact.kind in each.runs)
         raise ModelError(
-            f"engine {name!r} runs {' and '.join(entry.runs)} files, but {artefact.path} is of "
-            f"kind {artefact.kind}; engines that run it: {able}"
+            f"engine {name!r} runs {' and '.join(entry.runs)} files, but "
+            f"{readable(artefact.path)} is of kind {artefact.kind}; engines that run it: {able}"
         )
     factory = cast(Callable[..., Engine], getattr(import_module(entry.module), entry.factory))
     return factory(artefact, shape=shape, threads=resolve_threads(threads))
@@ -212,4 +213,4 @@ def run_in_twos(
 def refused(name: str, artefact: Artefact, error: Exception) -> ModelError:
     """Say in one line that an engine's package refused a file."""
     text = " ".join(str(error).split())[:300]
-    return ModelError(f"engine {name!r} cannot run {artefact.path}: {text}")
+    return ModelError(f"engine {name!r} cannot run {readable(artefact.path)}: {text}")

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from nigroedge.errors import FormatError, InputError
 from nigroedge.io.bounded import read_bounded
+from nigroedge.names import quoted
 
 #: A list of two points takes 3 kB; no landmark file of a patient comes near this.
 MAX_BYTES = 1 << 20
@@ -74,13 +75,13 @@ def load_landmarks(path: str | PathLike[str]) -> dict[str, Point]:
         parse = _parser(path)
         return _by_side(parse(_read_text(path)))
     except InputError as error:
-        raise type(error)(f"{str(path)!r}: {error}") from error
+        raise type(error)(f"{quoted(path)}: {error}") from error
     except csv.Error as error:
         raise FormatError(
-            f"{str(path)!r}: expected columns separated by commas: {error}"
+            f"{quoted(path)}: expected columns separated by commas: {error}"
         ) from error
     except OSError as error:
-        raise InputError(f"{str(path)!r}: {error.strerror or type(error).__name__}") from error
+        raise InputError(f"{quoted(path)}: {error.strerror or type(error).__name__}") from error
 
 
 def _parser(path: Path) -> Callable[[str], Iterator[_Labelled]]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from nigroedge.errors import FormatError, InputError
 from nigroedge.io.nifti_header import MAX_HEADER_BYTES, TRANSFORMS, Layout, NiftiHeader
+from nigroedge.names import quoted
 from nigroedge.volume import Source, Volume
 
 if TYPE_CHECKING:
@@ -180,9 +181,9 @@ def _about(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise type(error)(f"{str(path)!r}: {error}") from error
+        raise type(error)(f"{quoted(path)}: {error}") from error
     except OSError as error:
-        raise InputError(f"{str(path)!r}: {error.strerror or type(error).__name__}") from error
+        raise InputError(f"{quoted(path)}: {error.strerror or type(error).__name__}") from error
 
 
 def _open(path: str) -> IO[bytes]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nigroedge.errors import FormatError, InputError
+from nigroedge.names import quoted
 
 SUFFIXES = ("MEGRE", "T2starw")
 #: No sidecar is as long as this, bytes.
@@ -63,16 +64,16 @@ def find_scan(folder: Path) -> RawScan:
         If a sidecar is no JSON object.
     """
     if not folder.is_dir():
-        raise InputError(f"expected the folder of a BIDS subject, got {str(folder)!r}")
+        raise InputError(f"expected the folder of a BIDS subject, got {quoted(folder)}")
     groups = _groups(folder)
     if not groups:
         raise InputError(
             f"expected files such as sub-01_echo-1_part-mag_MEGRE.nii.gz in an anat folder of "
-            f"{str(folder)!r}, found none (suffixes {' and '.join(SUFFIXES)})"
+            f"{quoted(folder)}, found none (suffixes {' and '.join(SUFFIXES)})"
         )
     if len(groups) > 1:
         raise InputError(
-            f"expected one multi-echo scan in {str(folder)!r}, found {len(groups)}: "
+            f"expected one multi-echo scan in {quoted(folder)}, found {len(groups)}: "
             f"{', '.join(sorted(groups))}; name the folder of one session, or the files themselves"
         )
     return _scan(next(iter(groups.values())), folder)
@@ -120,7 +121,7 @@ def _scan(paths: Sequence[Path], folder: Path) -> RawScan:
 def _number(said: Mapping[str, Any], key: str, path: Path) -> float:
     value = said.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InputError(f"expected {key} in a sidecar of {path.name!r}, got {value!r}")
+        raise InputError(f"expected {key} in a sidecar of {quoted(path.name)}, got {value!r}")
     return float(value)
 
 
@@ -129,7 +130,7 @@ def _phase_unit(said: Mapping[str, Any], path: Path) -> str | None:
     if units not in _UNITS:
         raise InputError(
             f"expected phase in Units {' or '.join(map(repr, _UNITS))}, got {units!r} in a sidecar "
-            f"of {path.name!r}: a field map is no phase"
+            f"of {quoted(path.name)}: a field map is no phase"
         )
     return _UNITS[units]
 
@@ -176,12 +177,14 @@ def _read_json(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(MAX_SIDECAR_BYTES + 1)
         if len(content) > MAX_SIDECAR_BYTES:
-            raise FormatError(f"{path.name!r}: expected at most {MAX_SIDECAR_BYTES} bytes of JSON")
+            raise FormatError(
+                f"{quoted(path.name)}: expected at most {MAX_SIDECAR_BYTES} bytes of JSON"
+            )
         said = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path.name!r}: expected JSON, got something else") from error
+        raise FormatError(f"{quoted(path.name)}: expected JSON, got something else") from error
     if not isinstance(said, dict):
-        raise FormatError(f"{path.name!r}: expected a JSON object, got {type(said).__name__}")
+        raise FormatError(f"{quoted(path.name)}: expected a JSON object, got {type(said).__name__}")
     return said
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nigroedge import __version__
+from nigroedge.names import readable
 from nigroedge.result import NOTICE
 from nigroedge.subcommand import Progress, Subcommand, add_threads, add_transform
 
@@ -69,7 +70,7 @@ class _Made:
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "written": [str(path) for path in self.written],
+            "written": [readable(path) for path in self.written],
             "parameters": self.parameters,
             "version": __version__,
             "notice": NOTICE,
@@ -84,7 +85,7 @@ class _Made:
             f"phase in {said['PhaseUnit']}{detected}; "
             f"susceptibility in {kept:.0f} % of the mask"
         )
-        yield from map(str, self.written)
+        yield from map(readable, self.written)
         yield NOTICE
 
 

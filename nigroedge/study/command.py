@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nigroedge.names import readable
 from nigroedge.subcommand import Progress, Subcommand, add_engine
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class _Evaluated:
     failed = False
 
     def to_dict(self) -> dict[str, Any]:
-        return {"written": [str(path) for path in self.written], **self.results}
+        return {"written": [readable(path) for path in self.written], **self.results}
 
     def lines(self) -> Iterator[str]:
         """By participant, models first, then baselines; ASCII but for names."""
@@ -79,7 +80,7 @@ class _Evaluated:
                 yield f"{f'baseline: {name}':<28} {source}"
         yield ""
         yield from self.results["notes"]
-        yield from map(str, self.written)
+        yield from map(readable, self.written)
         yield self.results["notice"]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from nigroedge.errors import InputError, TableError
 from nigroedge.grid import PatchGrid
 from nigroedge.io.nifti import load_volume
+from nigroedge.names import quoted, readable
 from nigroedge.preprocess import PATCH_AXES, PATCH_SHAPE, PATCH_SPACING_MM, prepare_patch
 from nigroedge.study.table import Row, listed
 
@@ -71,6 +72,6 @@ def _image_problems(image: Path | None, rows: Sequence[Row]) -> Iterator[tuple[i
 
 def without_path(error: Exception, image: Path) -> str:
     """Give an error's text without the image's path and name, which may hold identifiers."""
-    text = str(error).removeprefix(f"{str(image)!r}: ").replace(str(image), "IMAGE")
+    text = str(error).removeprefix(f"{quoted(image)}: ").replace(readable(image), "IMAGE")
     stem = image.name.partition(".")[0]
     return re.sub(rf"{re.escape(stem)}(\.\w+)+", "IMAGE", text) if stem else text

@@ -13,6 +13,7 @@ from typing import Any
 
 import nigroedge
 from nigroedge.errors import InputError
+from nigroedge.names import quoted
 from nigroedge.result import NOTICE
 from nigroedge.study.evaluation import SIMULATED, Evaluation
 from nigroedge.study.prediction import Predictor
@@ -31,7 +32,7 @@ def fresh(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
     paths = tuple(folder / name for name in names)
     for path in paths:
         if path.exists():
-            raise InputError(f"expected a new file, got {str(path)!r}, which exists")
+            raise InputError(f"expected a new file, got {quoted(path)}, which exists")
     return paths
 
 
