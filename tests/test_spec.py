@@ -53,13 +53,14 @@ specs = st.builds(
     ),
     normalize=st.sampled_from(["mean", "zscore"]),
     side=st.sampled_from(["both", "left", "right"]),
-    mirror=st.sampled_from(["none", "left", "right"]),
+    mirror=st.sampled_from(["left", "right"]),
+    mirror_centre=st.sampled_from(["n/2", "n/2-1"]),
     selftest_sbr=st.floats(-100, 100, width=32),
     card=cards,
 )
 
 
-@given(specs)
+@given(specs | specs.map(lambda spec: replace(spec, mirror="none", mirror_centre="n/2")))
 def test_a_spec_survives_being_written_and_read(spec):
     metadata = spec.to_metadata()
 
@@ -70,10 +71,11 @@ def test_a_spec_survives_being_written_and_read(spec):
 @pytest.mark.parametrize(
     ("key", "value", "reason"),
     [
-        ("format", None, "expected metadata nigroedge.format '1', got none"),
-        ("format", "2", "expected metadata nigroedge.format '1', got '2'"),
+        ("format", None, "expected metadata nigroedge.format '1' or '2', got none"),
+        ("format", "3", "expected metadata nigroedge.format '1' or '2', got '3'"),
         ("axes", None, "missing axes; unknown none"),
-        ("colour", "red", "missing none; unknown colour"),
+        ("colour", "red", "of format 1: missing none; unknown colour"),
+        ("mirror_centre", "n/2", "of format 1: missing none; unknown mirror_centre"),
         ("patch_shape", "50 50", "patch_shape: expected three sizes"),
         ("patch_shape", "50  50 20", "patch_shape: expected three sizes"),
         ("patch_shape", "50 50 0", "patch_shape: expected three sizes"),
@@ -109,6 +111,67 @@ def test_refuses_metadata_that_break_the_contract(key, value, reason):
         ModelSpec.from_metadata(metadata)
 
 
+# ---- format 2
+
+CROPPED_THEN_FLIPPED = replace(SPEC, mirror_centre="n/2-1").to_metadata()
+
+
+def test_a_file_is_of_format_2_only_where_format_1_cannot_say_it():
+    assert METADATA | {"nigroedge.format": "2", "nigroedge.mirror_centre": "n/2-1"} == (
+        CROPPED_THEN_FLIPPED
+    )
+    assert METADATA == replace(SPEC, mirror_centre="n/2").to_metadata()
+
+
+@pytest.mark.parametrize(
+    "optional",
+    [
+        {},
+        {"task": "sbr"},
+        {"mirror_centre": "n/2"},
+        {"interval": '{"level": 0.9}'},
+        {"domain": '{"arrays": "' + "A" * 100_000 + '"}'},
+    ],
+)
+def test_what_format_2_adds_may_be_left_out_or_say_what_is_so_anyhow(optional):
+    added = {f"nigroedge.{key}": value for key, value in optional.items()}
+
+    assert SPEC == ModelSpec.from_metadata(METADATA | {"nigroedge.format": "2"} | added)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("axes", None, "of format 2: missing axes; unknown none"),
+        ("colour", "red", "of format 2: missing none; unknown colour"),
+        ("none", "none", "of format 2: missing none; unknown none"),
+        ("mirror", None, "of format 2: missing mirror; unknown none"),
+        ("mirror", "none", "expected mirror_centre n/2, since no side is mirrored; got n/2-1"),
+        ("mirror_centre", "n/2+1", "expected mirror_centre to be one of n/2, n/2-1; got 'n/2+1'"),
+        ("mirror_centre", "", "expected mirror_centre to be one of n/2, n/2-1; got ''"),
+        ("mirror_centre", "n/2 -1", "expected mirror_centre to be one of n/2, n/2-1"),
+        ("mirror_centre", "24", "expected mirror_centre to be one of n/2, n/2-1; got '24'"),
+        ("mirror_centre", "n/2" * 99, "mirror_centre: more than 200 characters"),
+        ("task", "find", "nigroedge.task: expected sbr, got 'find': this version runs no other"),
+        ("task", "", "nigroedge.task: expected sbr, got ''"),
+        ("normalize", "none", "expected normalize to be one of mean, zscore; got 'none'"),
+        ("interval", "[]", "nigroedge.interval: expected a JSON object, got list"),
+        ("interval", '{"level": NaN}', "nigroedge.interval: NaN is not a number of JSON"),
+        ("domain", "", "nigroedge.domain: "),
+        ("domain", '{"a": ' * 100_000 + "1" + "}" * 100_000, "domain: JSON nested too deeply"),
+    ],
+)
+def test_refuses_metadata_that_break_format_2(key, value, reason):
+    metadata = CROPPED_THEN_FLIPPED | {f"nigroedge.{key}": value}
+    metadata = {k: v for k, v in metadata.items() if v is not None}
+
+    with pytest.raises(ModelError, match=re.escape(reason)):
+        ModelSpec.from_metadata(metadata)
+
+
+# ---- card
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -133,12 +196,3 @@ def test_a_card_is_one_line_of_json_in_the_order_of_its_fields():
 
     assert list(ModelCard.__dataclass_fields__) == list(json.loads(text))
     assert "\n" not in text
-
-
-@pytest.mark.parametrize("mirror", ["none", "left", "right"])
-def test_the_mirrored_side_is_cropped_on_the_mirrored_grid(mirror):
-    spec = replace(SPEC, mirror=mirror)
-
-    assert {side: "ARI" if side == mirror else "ALI" for side in ("left", "right")} == {
-        side: spec.grid_for(side).axes for side in ("left", "right")
-    }

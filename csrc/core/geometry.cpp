@@ -246,6 +246,19 @@ double PlacedAxis::position_of(std::size_t k) const {
     return position + (static_cast<double>(k) - static_cast<double>(n_patch / 2)) * step;
 }
 
+PatchGrid mirrored(const PatchGrid& grid) {
+    PatchGrid turned = grid;
+    for (char& letter : turned.axes)
+        if (letter == 'L' || letter == 'R') letter = letter == 'L' ? 'R' : 'L';
+    return turned;
+}
+
+std::size_t lateral_axis(const PatchGrid& grid) {
+    for (const std::size_t axis : {0, 1})
+        if (grid.axes[axis] == 'L' || grid.axes[axis] == 'R') return axis;
+    return 2;
+}
+
 Placement place(const VolumeView& volume, const PatchGrid& grid, const Point& centre_mm) {
     check(grid);
     if (!is_finite(centre_mm))

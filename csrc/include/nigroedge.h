@@ -224,7 +224,8 @@ struct nigro_model_info {
                               inferior */
     int32_t sides;         /* which it serves: NIGRO_LEFT, NIGRO_RIGHT or NIGRO_BOTH */
     int32_t mirrored;      /* which it sees flipped along left-right: NIGRO_NEITHER, NIGRO_LEFT or
-                              NIGRO_RIGHT */
+                              NIGRO_RIGHT; on which voxel the centroid then lies is the file's
+                              metadata nigroedge.mirror_centre, which nigro_predict() keeps to */
     int32_t num_threads;   /* the caller's own included; see nigro_options */
     const char* normalize; /* "mean" or "zscore" */
     const char* isa;       /* the instruction set that runs, such as "avx2" */
