@@ -45,6 +45,8 @@ void translate(std::exception_ptr thrown) {
         raise_as("DegeneratePatchError", error);
     } catch (const nigro::ModelError& error) {
         raise_as("ModelError", error);
+    } catch (const nigro::NoThread& error) {
+        raise_as("NigroedgeError", error);
     } catch (const nigro::Unsupported& error) {
         raise_as("NigroedgeError", error);
     } catch (const nigro::kernels::UnavailableIsa& error) {

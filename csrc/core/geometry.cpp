@@ -15,6 +15,13 @@ namespace {
 // sin(1 degree): two image axes further than this from a right angle are a sheared image.
 constexpr double kMaxCosine = 0.01745240643728351;
 
+// Voxels of an MRI that shows a midbrain, in mm: the finest, of specimens, are about 0.05; in a
+// slice beyond 5 the whole of nigrosome-1 would lie. Others are an affine in other units.
+constexpr double kMinVoxel = 0.05;
+constexpr double kMaxVoxel = 5;
+// Affines are often float32, and lengths of their columns rounded.
+constexpr double kVoxelTolerance = 1e-6;
+
 // Two assignments of axes whose sums of |cosine| differ by less say that nobody can tell. For an
 // image turned by 45 degrees about one axis this is a hundredth of a degree.
 constexpr double kMinMargin = 1e-3;
@@ -83,6 +90,11 @@ void check(const ImageAxes& axes) {
             throw GeometryError("expected an affine of finite voxel sizes above 0, got " +
                                 text(axes.spacing_mm[j]) + " mm along image axis " +
                                 std::to_string(j));
+    for (const double mm : axes.spacing_mm)
+        if (mm < kMinVoxel * (1 - kVoxelTolerance) || mm > kMaxVoxel * (1 + kVoxelTolerance))
+            throw GeometryError("expected voxels of " + text(kMinVoxel) + " to " + text(kMaxVoxel) +
+                                " mm along each axis, got " + text(axes.spacing_mm) +
+                                " mm (an affine not in millimetres?)");
     if (!is_finite(axes.origin_mm))
         throw GeometryError("expected a finite origin in the affine, got " + text(axes.origin_mm) +
                             " mm");
