@@ -33,19 +33,9 @@ settings.load_profile("project")
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real data beside the project, with licences in its README; skip if absent."""
-    return _beside("data", "real test data")
-
-
-@pytest.fixture(scope="session")
-def shared_cases() -> Path:
-    """Folder of inputs that go wrong, as its README lists them; skip if absent."""
-    return _beside("cases", "inputs that go wrong")
-
-
-def _beside(name: str, what: str) -> Path:
-    folder = ROOT.parent / "shared" / name
+    folder = ROOT.parent / "shared" / "data"
     if not folder.is_dir():
-        pytest.skip(f"{what} not found at {folder}")
+        pytest.skip(f"real test data not found at {folder}")
     return folder
 
 
