@@ -50,8 +50,10 @@ examples:
   nigroedge predict smwi.nii --left -9,-18,-14 --model left.onnx --engine openvino --threads 2
   nigroedge predict smwi.nii --landmarks points.csv --model left.onnx --model right.onnx
 
-landmark files: 3-D Slicer's .mrk.json and .fcsv (points labelled left and right, or L and R; their
-coordinate system is honoured), or .csv with the header side,x,y,z in RAS mm
+landmark files: 3-D Slicer's .mrk.json, .json, .fcsv and tables (label,l,p,s or label,r,a,s), whose
+coordinate system is honoured; or a table (.csv, .tsv) with the columns side,x,y,z in RAS mm. Labels
+name sides (left, N1_R, L); two points without a side are told apart by position, and the result
+says so
 """
 
 

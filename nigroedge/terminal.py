@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
+from nigroedge.centroid import BY_POSITION
 from nigroedge.names import readable
 from nigroedge.result import Result
 
@@ -39,6 +40,8 @@ def result_text(result: Result) -> str:
             row = (name, f"{side.sbr:.2f}", centre, f"{100 * side.coverage:.1f} %")
             lines.append(_row(row, _SIDE_WIDTHS))
     lines.append("")
+    if BY_POSITION in {side.centroid.source for side in (result.left, result.right) if side}:
+        lines.append(_labelled("sides", "by position: the points were not labelled left and right"))
     if result.asymmetry is not None:
         lines.append(_labelled("asymmetry", f"{result.asymmetry:+.3f}, (left - right) / mean"))
     for where, model in _each(result.model):
