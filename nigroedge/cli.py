@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import re
@@ -32,9 +33,18 @@ from nigroedge.terminal import one_line
 
 DONE, REFUSED, USAGE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
 
+#: What RuntimeError says where no thread is to be had: in Python, and in libraries of C++.
+_REFUSED_THREADS = ("can't start new thread", os.strerror(errno.EAGAIN))
+_NO_THREAD = (
+    "expected the threads asked for, the system gave fewer: ask for fewer, --threads 1 needs none "
+    "but the first, or raise the limit of processes"
+)
+
 #: Every command, in the order of the help.
 COMMANDS = (*prediction.COMMANDS, *smwi.COMMANDS, *study.COMMANDS)
 
+_DESCRIPTION = """\
+Striatal dopamine-transporter binding ratio from a midbrain SMWI, in milliseconds on any CPU."""
 _EPILOG = f"exit codes: 0 done, 1 refused input, 2 usage, 3 internal error\n{NOTICE}"
 
 
@@ -51,6 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code.
     """
+    # Nothing here is worth BLAS's threads: they would spin beside ours, and numpy does not survive
+    # that they are refused.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     return _program().main(_joined(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -63,7 +76,7 @@ def _program() -> Program:
     return Program(
         "nigroedge",
         speaker="nigroedge",
-        description=f"{(nigroedge.__doc__ or '').splitlines()[0]}",
+        description=_DESCRIPTION,
         commands=COMMANDS,
     )
 
@@ -114,6 +127,10 @@ class Program:
             return complain.of_a_bug(error)
         except NigroedgeError as error:
             return complain(error, REFUSED)
+        except (BlockingIOError, RuntimeError) as error:
+            if _is_of_threads(error):
+                return complain(_NO_THREAD, REFUSED)
+            return complain.of_a_bug(error)
         except OSError as error:  # such as a full disk below our output
             _abandon_output()
             return complain(f"cannot read or write: {error}", REFUSED)
@@ -184,6 +201,12 @@ def _warnings_in_one_line(complain: _Complaints) -> Iterator[None]:
         warnings.simplefilter("always", NigroedgeWarning)
         warnings.showwarning = say
         yield
+
+
+def _is_of_threads(error: Exception) -> bool:
+    """Whether a thread or a process was refused: by Python, a C++ library, or fork()."""
+    text = error.strerror if isinstance(error, OSError) else str(error)
+    return text in _REFUSED_THREADS
 
 
 def _abandon_output() -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -117,8 +116,6 @@ def _predict(options: argparse.Namespace, progress: Progress) -> _Prediction:
     given = {side: getattr(options, side) for side in ("left", "right")}
     if (options.landmarks is None) == (given == {"left": None, "right": None}):
         options.usage_error("expected either --landmarks, or --left, --right or both")
-    # Nothing here multiplies matrices: numpy's threads for that would spin beside the engine's.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from nigroedge.io.landmarks import load_landmarks
     from nigroedge.io.nifti import load_volume
     from nigroedge.model import load_model

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a volume and the centroids to SBR: crop, normalise, run, and write down what ran.
 
-A side that the model flips is cropped on the mirrored grid, so that its patch reaches the network
-as a patch of the other side would; nothing is flipped afterwards.
+A side that the model flips is cropped on the grid that the model has for it, so that its patch
+reaches the network as a patch of the other side would; nothing is flipped afterwards.
 """
 
 from __future__ import annotations

@@ -60,7 +60,6 @@ def model_text(artefact: Artefact, spec: ModelSpec) -> str:
     card, grid = spec.card, spec.grid
     shape = " x ".join(map(str, grid.shape))
     spacing = " x ".join(f"{mm:g}" for mm in grid.spacing_mm)
-    mirrored = "" if spec.mirror == "none" else f", the {spec.mirror} one mirrored"
     ops = ", ".join(f"{n} {name}" for name, n in sorted(artefact.ops.items()))
     rows = {
         "file": readable(artefact.path),
@@ -74,7 +73,7 @@ def model_text(artefact: Artefact, spec: ModelSpec) -> str:
         "limits": card.limits,
         "calibration": card.calibration,
         "git revision": card.git_revision,
-        "side": spec.side + mirrored,
+        "side": spec.side + _mirrored(spec),
         "patch": f"{shape} voxels of {spacing} mm, axes {grid.axes}, normalize {spec.normalize}",
         "self-test": f"{spec.selftest_sbr:.7g} SBR",
         "input": "; ".join(map(str, artefact.inputs)),
@@ -83,6 +82,12 @@ def model_text(artefact: Artefact, spec: ModelSpec) -> str:
         "parameters": str(artefact.n_parameters),
     }
     return "\n".join(_labelled(label, text) for label, text in rows.items())
+
+
+def _mirrored(spec: ModelSpec) -> str:
+    if spec.mirror == "none":
+        return ""
+    return f", the {spec.mirror} one mirrored, its centroid on voxel {spec.mirror_centre}"
 
 
 def check_heading() -> str:

@@ -290,7 +290,7 @@ MODELS = {
     "external data": (external, "external data"),
     "unknown op": (unknown_op, "Frobnicate"),
     "custom op": (custom_op, "com.example"),
-    "no metadata": (no_metadata, "expected metadata nigroedge.format '1', got none"),
+    "no metadata": (no_metadata, "expected metadata nigroedge.format '1' or '2', got none"),
     "wrong self-test": (other_answer, "self-test on engine"),
     "wrong shape": (other_shape, "expected one input 'patch' float (n, 1, 50, 50, 20)"),
 }
