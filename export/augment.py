@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.windows import MARGIN
+from nigroedge.errors import InputError
 
 Voxels = npt.NDArray[np.float32]
 Shape3 = tuple[int, int, int]
@@ -44,6 +45,11 @@ class Augmentation:
         Share that a voxel gives away to its two neighbours along each axis.
     noise : float
         SD of white noise, in units of the patch's mean.
+
+    Raises
+    ------
+    InputError
+        If one is beyond its limit.
     """
 
     jitter: int = 1
@@ -62,7 +68,8 @@ class Augmentation:
         }
         for name, most in limits.items():
             if not 0 <= getattr(self, name) <= most:
-                raise ValueError(f"expected {name} within 0 and {most}, got {getattr(self, name)}")
+                got = getattr(self, name)
+                raise InputError(f"expected {name} within 0 and {most}, got {got}")
 
 
 def augment(

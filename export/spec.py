@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from nigroedge.errors import InputError
 from nigroedge.grid import PatchGrid
 from nigroedge.preprocess import PATCH_AXES, PATCH_SHAPE, PATCH_SPACING_MM
 from nigroedge.spec import ModelCard, ModelSpec
@@ -37,18 +38,28 @@ def make_card(
     limits: str,
     metrics: Mapping[str, object] | None = None,
 ) -> ModelCard:
-    """Fill in what every model of this repository has in common."""
-    return ModelCard(
-        name=name,
-        version="1",
-        licence=licence,
-        intended_use="Research on striatal dopamine-transporter binding. Not for diagnosis.",
-        training_data=training_data,
-        metrics=metrics or {},
-        limits=limits,
-        calibration="none: SBR on the scale of the training data; fit a line per site before use",
-        git_revision=git_revision(),
-    )
+    """Fill in what every model of this repository has in common.
+
+    Raises
+    ------
+    InputError
+        If a text is empty or holds what a card may not.
+    """
+    try:
+        return ModelCard(
+            name=name,
+            version="1",
+            licence=licence,
+            intended_use="Research on striatal dopamine-transporter binding. Not for diagnosis.",
+            training_data=training_data,
+            metrics=metrics or {},
+            limits=limits,
+            calibration="none: SBR on the scale of the training data; fit a line per site before "
+            "use",
+            git_revision=git_revision(),
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def git_revision() -> str:
