@@ -128,7 +128,11 @@ def _turned(
     shift: npt.NDArray[np.int64],
     angles: npt.NDArray[np.float64],
 ) -> Voxels:
-    """Interpolate the patch turned about its centroid, voxel n/2, by one angle an axis."""
+    """Interpolate the patch turned about voxel n/2, its centroid, by one angle an axis.
+
+    Of a patch that was cropped and then flipped the centroid is the voxel beside. Turning by 8°
+    about that one would move the patch by 0.07 mm, a seventh of what one voxel of jitter does.
+    """
     from scipy.ndimage import affine_transform
 
     mm = np.array(spacing_mm)

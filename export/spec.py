@@ -15,10 +15,16 @@ from nigroedge.spec import ModelCard, ModelSpec
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def method_spec(card: ModelCard) -> ModelSpec:
+def method_spec(card: ModelCard, *, mirror_centre: str = "n/2") -> ModelSpec:
     """Give the spec of this project's models: one network for both sides, the right one mirrored.
 
     The self-test value is a placeholder: `export.to_onnx.write_model` fills it in.
+
+    Parameters
+    ----------
+    card : ModelCard
+    mirror_centre : {'n/2', 'n/2-1'}
+        Whether the right side is mirrored about the centroid, or cropped and then flipped.
     """
     return ModelSpec(
         grid=PatchGrid(PATCH_SHAPE, PATCH_SPACING_MM, PATCH_AXES),
@@ -27,6 +33,7 @@ def method_spec(card: ModelCard) -> ModelSpec:
         mirror="right",
         selftest_sbr=0.0,
         card=card,
+        mirror_centre=mirror_centre,
     )
 
 

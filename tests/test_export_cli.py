@@ -99,6 +99,11 @@ def test_a_module_of_its_own_brings_each_command():
 
 # ------------------------------------------------------------------------------------------- usage
 
+SAVED_MODEL = (
+    *("from-savedmodel", "d", "--side", "right", "--normalize", "mean", "--axes", "ALI"),
+    *("--scale", "1", "-o", "x"),
+)
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -118,6 +123,11 @@ def test_a_module_of_its_own_brings_each_command():
         (["from-savedmodel", "d", "--spacing", "1,1,0"], "expected X,Y,Z in mm, got '1,1,0'"),
         (["from-savedmodel", "d", "--scale", "nan"], "a number other than 0, got 'nan'"),
         (["from-savedmodel", "d", "--scale", "0"], "a number other than 0, got '0'"),
+        ([*SAVED_MODEL, "--mirror", "right"], "--mirror right needs --mirror-centre: n/2-1 if you"),
+        ([*SAVED_MODEL, "--mirror-centre", "n/2-1"], "give --mirror too"),
+        ([*SAVED_MODEL, "--mirror-centre", "n/2+1"], "invalid choice: 'n/2+1'"),
+        (["init", "--preset", "slim", "--mirror-centre", "", "-o", "x"], "invalid choice: ''"),
+        (["train", "--preset", "slim", "--mirror-centre", "24"], "invalid choice: '24'"),
         (["cohort", "--table", "t.csv", "--participants", "3", "-o", "o"], "not allowed with"),
         (["cohort", "--table", "t.csv", "--fast", "-o", "o"], "are for simulated participants"),
     ],

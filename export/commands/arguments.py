@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nigroedge.grid import PatchGrid
-from nigroedge.spec import MIRRORS, NORMALIZATIONS, SIDES
+from nigroedge.spec import MIRROR_CENTRES, MIRRORS, NORMALIZATIONS, SIDES
 
 if TYPE_CHECKING:
     from export.samples import Purpose, Samples
@@ -32,6 +32,17 @@ def add_preset(command: argparse.ArgumentParser) -> None:
     """Add --preset, which has to be given."""
     command.add_argument(
         "--preset", choices=PRESET_NAMES, required=True, help="layout of the network"
+    )
+
+
+def add_mirror_centre(command: argparse.ArgumentParser) -> None:
+    """Add --mirror-centre of models of this project, whose right side is mirrored."""
+    command.add_argument(
+        "--mirror-centre",
+        choices=MIRROR_CENTRES,
+        default="n/2",
+        help="voxel of the centroid, left-right, on mirrored sides: n/2 (default), or n/2-1 as "
+        "where arrays are cropped, then flipped (np.flip)",
     )
 
 
@@ -97,10 +108,29 @@ def add_conventions(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--side", choices=SIDES, required=True, help="side of the patient that it serves")
     add("--mirror", choices=MIRRORS, default="none", help="side that it was trained on flipped")
+    add(
+        "--mirror-centre",
+        choices=MIRROR_CENTRES,
+        help="voxel of the centroid, left-right, on that side: n/2-1 if you cropped, then flipped "
+        "(np.flip); n/2 if you mirrored about the centroid; has to be given with --mirror",
+    )
     add("--normalize", choices=NORMALIZATIONS, required=True, help="of its patches")
     add("--axes", type=axes, required=True, help="where its patch axes grow to, such as ALI")
     add("--spacing", type=spacing, default=(0.5, 0.5, 1.0), help="mm (default 0.5,0.5,1)")
     add("--scale", type=factor, required=True, help="SBR = scale · its output")
+
+
+def mirror_centre(options: argparse.Namespace) -> str:
+    """Give --mirror-centre, which nobody but who trained the network knows: it is never guessed."""
+    asked: str | None = options.mirror_centre
+    if options.mirror == "none" and asked is not None:
+        options.usage_error("--mirror-centre is for a side that is mirrored: give --mirror too")
+    if options.mirror != "none" and asked is None:
+        options.usage_error(
+            f"--mirror {options.mirror} needs --mirror-centre: n/2-1 if you cropped, then flipped "
+            "(np.flip); n/2 if you mirrored about the centroid"
+        )
+    return asked or "n/2"
 
 
 # ---- numbers -------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from export.commands.arguments import add_output, add_preset, natural
+from export.commands.arguments import add_mirror_centre, add_output, add_preset, natural
 from export.commands.written import Written
 from nigroedge.subcommand import Progress, Subcommand
 
@@ -13,6 +13,7 @@ from nigroedge.subcommand import Progress, Subcommand
 def _add_arguments(command: argparse.ArgumentParser) -> None:
     add_preset(command)
     command.add_argument("--seed", type=natural, default=0, help="of the weights (default 0)")
+    add_mirror_centre(command)
     add_output(command)
 
 
@@ -20,7 +21,9 @@ def _run(options: argparse.Namespace, progress: Progress) -> Written:
     from export.init import random_model
     from export.to_onnx import write_model
 
-    network, spec = random_model(options.preset, seed=options.seed)
+    network, spec = random_model(
+        options.preset, seed=options.seed, mirror_centre=options.mirror_centre
+    )
     write_model(options.output, network, spec)
     return Written(options.output)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from export.commands.arguments import (
     add_learning_threads,
+    add_mirror_centre,
     add_preset,
     add_windows,
     natural,
@@ -43,6 +44,7 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
     add("--precision", choices=("float32", "bf16"), default="float32", help="while learning")
     add("--patience", type=natural, default=0, help="epochs without progress; 0: go on to the end")
     add("--train-participants", type=positive, metavar="N", help="learn from so many only")
+    add_mirror_centre(command)
     add("--start", type=Path, metavar="MODEL", help="start from the weights of this model file")
     add("--seed", type=natural, default=0, help="of everything that is drawn (default 0)")
     add_learning_threads(command)
@@ -74,6 +76,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> Written:
         start=options.start,
         seed=options.seed,
         threads=options.threads,
+        mirror_centre=options.mirror_centre,
     )
     run, cache = options.output, options.cache
     return Written(train(config, options.cohort, run, cache=cache, resume=options.resume))
