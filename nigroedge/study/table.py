@@ -22,6 +22,7 @@ from typing import Literal, cast
 
 from nigroedge.errors import InputError, TableError
 from nigroedge.io.bounded import read_bounded
+from nigroedge.io.writing import write_file
 
 Side = Literal["left", "right"]
 Reading = Literal["intact", "lost"]
@@ -169,9 +170,7 @@ def write_table(path: str | PathLike[str], rows: Sequence[Row]) -> None:
     except UnicodeEncodeError as error:
         raise InputError("expected the images' paths in UTF-8, got bytes that are none") from error
     _parse(buffer.getvalue(), f"{str(path)!r}, to be written", folder, ())
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    write_file(path, content, if_exists="replace")
 
 
 # ------------------------------------------------------------------------------------------ reading
