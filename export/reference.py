@@ -243,7 +243,7 @@ def _train(
 
 def _evaluate(table: Path, models: Sequence[Path], output: Path) -> list[str]:
     named = [part for model in models for part in ("--model", str(model))]
-    # The built-in engine has no shortcuts, which resnet needs: one engine for all.
+    # The engine that the numbers of docs/study were made with.
     return ["evaluate", str(table), *named, "--engine", "onnx", "--out", str(output.parent)]
 
 
