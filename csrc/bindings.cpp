@@ -45,6 +45,8 @@ void translate(std::exception_ptr thrown) {
         raise_as("DegeneratePatchError", error);
     } catch (const nigro::ModelError& error) {
         raise_as("ModelError", error);
+    } catch (const nigro::NoThread& error) {
+        raise_as("NigroedgeError", error);
     } catch (const nigro::Unsupported& error) {
         raise_as("NigroedgeError", error);
     } catch (const nigro::kernels::UnavailableIsa& error) {
@@ -108,11 +110,12 @@ nigro::VolumeView view_of(const py::array& voxels, const Affine& affine, double 
 }
 
 nigro::PatchGrid grid_of(const std::array<std::size_t, 3>& shape,
-                         const std::array<double, 3>& spacing_mm, std::string_view axes) {
+                         const std::array<double, 3>& spacing_mm, std::string_view axes,
+                         bool flipped) {
     if (axes.size() != 3)
         throw nigro::BadArgument("expected three axes such as 'ALI', got '" + std::string(axes) +
                                  "'");
-    return {shape, spacing_mm, {axes[0], axes[1], axes[2]}};
+    return {shape, spacing_mm, {axes[0], axes[1], axes[2]}, flipped};
 }
 
 Patch new_patch(const std::array<std::size_t, 3>& shape) {
@@ -121,10 +124,10 @@ Patch new_patch(const std::array<std::size_t, 3>& shape) {
 
 py::tuple crop_patch(const py::array& voxels, const Affine& affine, double slope, double intercept,
                      const nigro::Point& centre_mm, const std::array<std::size_t, 3>& shape,
-                     const std::array<double, 3>& spacing_mm, std::string_view axes) {
+                     const std::array<double, 3>& spacing_mm, std::string_view axes, bool flipped) {
     const auto& kernels = nigro::kernels::active();
     const nigro::VolumeView volume = view_of(voxels, affine, slope, intercept);
-    const nigro::PatchGrid grid = grid_of(shape, spacing_mm, axes);
+    const nigro::PatchGrid grid = grid_of(shape, spacing_mm, axes, flipped);
     Patch patch = new_patch(shape);
     float* const values = patch.mutable_data();
     double coverage = 0;
@@ -139,10 +142,10 @@ py::tuple prepare_patch(const py::array& voxels, const Affine& affine, double sl
                         double intercept, const nigro::Point& centre_mm,
                         const std::array<std::size_t, 3>& shape,
                         const std::array<double, 3>& spacing_mm, std::string_view axes,
-                        std::string_view method) {
+                        bool flipped, std::string_view method) {
     const auto& kernels = nigro::kernels::active();
     const nigro::VolumeView volume = view_of(voxels, affine, slope, intercept);
-    const nigro::PatchGrid grid = grid_of(shape, spacing_mm, axes);
+    const nigro::PatchGrid grid = grid_of(shape, spacing_mm, axes, flipped);
     const nigro::Normalization normalization = nigro::normalization(method);
     Patch patch = new_patch(shape);
     float* const values = patch.mutable_data();
@@ -319,9 +322,10 @@ PYBIND11_MODULE(_core, m) {
 
     m.attr("MIN_COVERAGE") = nigro::kMinCoverage;
     m.def("crop_patch", &crop_patch, "voxels"_a.noconvert(), "affine"_a.noconvert(), "slope"_a,
-          "intercept"_a, "centre_mm"_a, "shape"_a, "spacing_mm"_a, "axes"_a);
+          "intercept"_a, "centre_mm"_a, "shape"_a, "spacing_mm"_a, "axes"_a, "flipped"_a);
     m.def("prepare_patch", &prepare_patch, "voxels"_a.noconvert(), "affine"_a.noconvert(),
-          "slope"_a, "intercept"_a, "centre_mm"_a, "shape"_a, "spacing_mm"_a, "axes"_a, "method"_a);
+          "slope"_a, "intercept"_a, "centre_mm"_a, "shape"_a, "spacing_mm"_a, "axes"_a, "flipped"_a,
+          "method"_a);
     m.def("normalize", &normalize, "patch"_a.noconvert(), "method"_a);
     m.def("active_isa", &active_isa);
     m.def("available_isas", &available_isas);

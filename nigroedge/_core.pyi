@@ -17,6 +17,7 @@ def crop_patch(
     shape: tuple[int, int, int],
     spacing_mm: tuple[float, float, float],
     axes: str,
+    flipped: bool,
 ) -> tuple[npt.NDArray[np.float32], float]: ...
 def prepare_patch(
     voxels: npt.NDArray[Any],
@@ -27,6 +28,7 @@ def prepare_patch(
     shape: tuple[int, int, int],
     spacing_mm: tuple[float, float, float],
     axes: str,
+    flipped: bool,
     method: str,
 ) -> tuple[npt.NDArray[np.float32], float]: ...
 def normalize(patch: npt.NDArray[np.float32], method: str) -> npt.NDArray[np.float32]: ...

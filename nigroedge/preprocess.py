@@ -84,7 +84,28 @@ def crop_patch(
     ValueError
         If the grid is none; see `PatchGrid`.
     """
-    grid = PatchGrid(shape=shape, spacing_mm=spacing_mm, axes=axes)
+    return crop_on_grid(volume, centre_mm, PatchGrid(shape, spacing_mm, axes))
+
+
+def crop_on_grid(
+    volume: Volume, centre_mm: Iterable[float], grid: PatchGrid
+) -> npt.NDArray[np.float32]:
+    """Cut the patch of a grid, as `crop_patch` does.
+
+    Parameters
+    ----------
+    volume : Volume
+    centre_mm : three floats
+        The centroid, RAS+ millimetres.
+    grid : PatchGrid
+        One that is flipped gives, bit for bit, `numpy.flip` along left–right of what it gives with
+        left and right exchanged and not flipped.
+
+    Raises
+    ------
+    GeometryError
+        As `crop_patch`.
+    """
     values, _ = _core.crop_patch(
         volume.voxels,
         volume.affine,
@@ -94,6 +115,7 @@ def crop_patch(
         grid.shape,
         grid.spacing_mm,
         grid.axes,
+        grid.flipped,
     )
     return values
 
@@ -142,8 +164,8 @@ def prepare_patch(
     centre_mm : three floats
         The centroid, RAS+ millimetres.
     grid : PatchGrid
-        For a side that the model sees mirrored, `grid.mirrored()`: the patch voxel n/2 then lies on
-        the centroid in the patch that the network sees, and no separate flip is needed.
+        For a side that the model sees mirrored, as `ModelSpec.grid_for` gives it: no separate flip
+        is needed.
     method : str
         'mean' or 'zscore'.
 
@@ -161,6 +183,7 @@ def prepare_patch(
         grid.shape,
         grid.spacing_mm,
         grid.axes,
+        grid.flipped,
         method,
     )
     return PreparedPatch(values, coverage)

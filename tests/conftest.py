@@ -40,6 +40,15 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """Folder of small inputs that once went wrong, described in its README; skip if absent."""
+    folder = ROOT.parent / "shared" / "cases"
+    if not folder.is_dir():
+        pytest.skip(f"inputs that once went wrong not found at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def models(tmp_path_factory) -> Path:
     """Folder of small models: tiny with its siblings, and one for each side."""
     from tests.model_family import write_family, write_model

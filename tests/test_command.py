@@ -184,6 +184,23 @@ def test_landmark_files_say_the_same_as_coordinates(answer, models, slab, tmp_pa
     )
 
     assert (typed["left"], typed["right"]) == (read["left"], read["right"])
+    assert {"source": "given"} == read["left"]["centroid"] == read["right"]["centroid"]
+
+
+def test_sides_by_position_are_said_in_json_and_in_words(answer, run, models, slab, tmp_path):
+    path = tmp_path / "F.csv"
+    path.write_text("label,l,p,s\nF-1,-9,18,-14\nF-2,9,18,-14\n")
+    model = ("--model", models / "tiny.onnx")
+    typed, read = (
+        answer("predict", slab, *where, *model) for where in (BOTH, ("--landmarks", path))
+    )
+    _, text, _ = run("predict", slab, "--landmarks", path, *model)
+
+    for side in ("left", "right"):
+        assert {"source": "given, side by position"} == read[side].pop("centroid")
+        assert {"source": "given"} == typed[side].pop("centroid")
+        assert typed[side] == read[side]
+    assert "\nsides           by position: the points were not labelled left and right\n" in text
 
 
 def test_two_models_serve_a_side_each(answer, models, slab):

@@ -598,7 +598,7 @@ def test_an_image_larger_than_any_memory():
 
 def test_the_core_takes_no_other_type_or_layout():
     def crop(voxels, affine):
-        grid = ((1, 1, 1), (1.0, 1.0, 1.0), "RAS")
+        grid = ((1, 1, 1), (1.0, 1.0, 1.0), "RAS", False)
         return _core.crop_patch(voxels, affine, 1.0, 0.0, (0.0, 0.0, 0.0), *grid)
 
     voxels = np.zeros((2, 2, 2), dtype=np.int16)
