@@ -10,7 +10,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-from docs.pictures import echoes, hero, offset, points
+from docs.pictures import echoes, evaluation, hero, offset, points
 
 HERE = Path(__file__).parent
 PICTURES = {
@@ -18,6 +18,7 @@ PICTURES = {
     "points.png": points.draw,
     "offset.svg": offset.draw,
     "echoes.png": echoes.draw,
+    "evaluation.svg": evaluation.draw,
 }
 
 

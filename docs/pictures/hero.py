@@ -69,9 +69,7 @@ def _slab(axes: Any, patient: Simulation) -> None:
         box = Rectangle((x - 25, y - 25), 50, 50, fill=False, edgecolor=COLOURS[side], linewidth=2)
         axes.add_patch(box)
         axes.plot(x, y, "+", color=COLOURS[side], markersize=9, markeredgewidth=1.6)
-    axes.set(
-        xlim=(middle[0] - HALF, middle[0] + HALF), ylim=(middle[1] + HALF, middle[1] - HALF)
-    )
+    axes.set(xlim=(middle[0] - HALF, middle[0] + HALF), ylim=(middle[1] + HALF, middle[1] - HALF))
     for x, word in ((0.04, "R"), (0.96, "L")):
         axes.text(x, 0.92, word, transform=axes.transAxes, color="w", ha="center", fontsize=14)
 

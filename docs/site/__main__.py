@@ -33,9 +33,8 @@ def main() -> int:
     settings["plugins"]["mkdocstrings"]["handlers"]["python"]["paths"] = [str(ROOT)]
     (folder / CONFIG).write_text(json.dumps(settings, indent=1))
     generator = Path(sysconfig.get_path("scripts")) / "zensical"
-    made = subprocess.run(
-        [generator, "build", "--clean", "--strict", "--config-file", CONFIG], cwd=folder, check=False
-    )
+    build = [generator, "build", "--clean", "--strict", "--config-file", CONFIG]
+    made = subprocess.run(build, cwd=folder, check=False)
     problems = [f"no menu reaches {name}: docs/site/site.toml" for name in unlisted]
     if made.returncode == 0:
         (folder / SITE / "404.html").unlink()  # its links are a server's, and a folder has none

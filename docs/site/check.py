@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check a site that was made: every link and anchor leads somewhere, and nothing comes from afar."""
+"""Check a site: every link and anchor leads somewhere, and nothing comes from afar."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 #: Attributes by which a page loads something, by element; what a reader follows is not here.
 _LOADS = {
-    **{name: "src" for name in ("script", "img", "iframe", "source", "video", "audio", "embed")},
+    **dict.fromkeys(("script", "img", "iframe", "source", "video", "audio", "embed"), "src"),
     "link": "href",
     "object": "data",
 }

@@ -95,7 +95,8 @@ def _paragraphs(text: str) -> Iterator[str]:
             first = code.index(True)
             if first:
                 yield escaped(" ".join(lines[:first]))
-            yield "```text\n" + "\n".join(line.removeprefix("  ") for line in lines[first:]) + "\n```"
+            indented = "\n".join(line.removeprefix("  ") for line in lines[first:])
+            yield f"```text\n{indented}\n```"
         else:
             yield escaped("  \n".join(lines) if _is_list(lines) else "\n".join(lines))
 
