@@ -8,8 +8,8 @@ outside the call.
 
 `pytest bench/test_engine.py --benchmark-enable` times case after case. `python -m
 bench.test_engine [PRESET …]` times them in turns, which is fairer on a machine that is not idle,
-and prints the table of docs/engine.md. oneDNN, inside OpenVINO, uses the widest instructions that
-it finds; to see it on a CPU without VNNI, set ONEDNN_MAX_CPU_ISA=AVX2 for the whole run.
+and prints the table of docs/notes/engine.md. oneDNN, inside OpenVINO, uses the widest instructions
+that it finds; to see it on a CPU without VNNI, set ONEDNN_MAX_CPU_ISA=AVX2 for the whole run.
 """
 
 from __future__ import annotations

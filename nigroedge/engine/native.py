@@ -3,7 +3,7 @@
 
 It runs chains of 3³ convolutions, ReLU, 2³ max-pools, one flatten and fully connected layers; any
 other graph is refused with the names of the engines that may run it. How it works and what it
-costs: docs/engine.md.
+costs: docs/notes/engine.md.
 """
 
 from __future__ import annotations

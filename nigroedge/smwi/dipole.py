@@ -19,7 +19,7 @@ from nigroedge.smwi.kernels import dipole_kernel, gradient_kernel
 
 #: TKD: below this |D|, divide by this instead (Shmueli 2009; Wharton 2010 for the value).
 TKD_THRESHOLD = 0.15
-#: TV: weight of the gradient, ppm·mm; chosen on simulated slabs (docs/smwi.md).
+#: TV: weight of the gradient, ppm·mm; chosen on simulated slabs (docs/notes/smwi.md).
 TV_LAMBDA = 4e-5
 TV_ITERATIONS = 60
 TV_TOLERANCE = 5e-4

@@ -1,5 +1,5 @@
 // How layers are cut into tiles: every output once, none beyond what a side of two may add, and the
-// plans of the layers that docs/engine.md names.
+// plans of the layers that docs/notes/engine.md names.
 // SPDX-License-Identifier: Apache-2.0
 #include <string>
 #include <vector>
