@@ -33,7 +33,7 @@ FOREIGN = {
     *("--size", "--tables", "--real", "--atlas", "--patients"),  # scripts in bench and docs/notes
 }
 
-PARSERS = {"nigroedge": nigroedge.cli.parser(), "python -m export": export.__main__._parser()}
+PARSERS = {"nigroedge": nigroedge.cli.parser(), "python -m export": export.__main__.parser()}
 
 
 def named(path):

@@ -16,7 +16,7 @@ def command_pages() -> dict[str, str]:
     """Give the Markdown of a page for each program and each of its commands, by name."""
     return {
         **_pages("nigroedge", nigroedge.cli.parser()),
-        **_pages("export", export.__main__._parser()),
+        **_pages("export", export.__main__.parser()),
     }
 
 

@@ -15,7 +15,7 @@ using nigro::Extent;
 using nigro::Region;
 
 ConvSpec layer(std::size_t n_in, std::size_t n_out, Extent extent) {
-    return {n_in, n_out, extent, nullptr, nullptr, false, 0};
+    return {n_in, n_out, extent, {{3, 3, 3}, {1, 1, 1}, {1, 1, 1}}, nullptr, nullptr};
 }
 
 std::string text(const std::vector<Region>& regions) {
