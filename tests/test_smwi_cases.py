@@ -86,6 +86,23 @@ def test_06_two_files_of_one_name_are_refused(smwi):
     assert "one file for echo 3 of part-mag, got 'sub-01_echo-3_part-mag_MEGRE.nii' and" in error
 
 
+#: What rounding to 8 and to 10 bits makes of χ: 0.67 and 0.19 ppb are measured.
+ROUNDING_PPB = {"07": 1.0, "26": 0.3}
+
+
+@pytest.mark.parametrize("unit", [(), ("--phase-unit", "full-range"), ("--phase-unit", "0..255")])
+def test_07_one_turn_from_0_to_255_is_one_turn(smwi, reference, unit):
+    """Before, full-range halved it: 31 ppb off; without a name it was refused."""
+    assert differ_ppb(smwi.chi("07", *unit)[0], reference) < ROUNDING_PPB["07"]
+
+
+def test_26_one_turn_from_0_to_1023_is_found(smwi, reference):
+    chi, said = smwi.chi("26")
+
+    assert ("0..1023", True) == (said["PhaseUnit"], said["PhaseUnitDetected"])
+    assert differ_ppb(chi, reference) < ROUNDING_PPB["26"]
+
+
 @pytest.mark.parametrize("name", ["20-sidecar-backslash", "20-sidecar-control", "20-sidecar-utf8"])
 def test_20_a_bad_byte_that_nobody_needs_is_read_around(smwi, reference, name):
     assert differ_ppb(smwi.chi(name)[0], reference) == 0

@@ -8,9 +8,8 @@ import pytest
 
 from nigroedge.cli import main
 from nigroedge.io.nifti import load_volume, save_volume
-from nigroedge.smwi.command import METHOD_NAMES, UNIT_NAMES
+from nigroedge.smwi.command import METHOD_NAMES
 from nigroedge.smwi.method import METHODS
-from nigroedge.smwi.phase import UNIT_NAMES as UNITS_OF_PHASE
 from nigroedge.volume import Volume
 from tests.smwi_phantom import ECHO_TIMES_S, make_head, simulate_echoes, total_field
 
@@ -53,7 +52,6 @@ def from_files(folder, *more):
 
 def test_the_names_that_need_no_import_are_the_true_ones():
     assert tuple(METHODS) == METHOD_NAMES
-    assert UNITS_OF_PHASE == UNIT_NAMES
 
 
 def test_a_bids_subject_becomes_derivatives_that_predict_reads(folder, head, tmp_path, capsys):
@@ -152,6 +150,15 @@ def test_magnitude_listed_backwards_is_refused_by_the_json_beside_it(folder, tmp
     assert main([*arguments, "--out", str(tmp_path)]) == 1
 
     assert "got 0.05 s in that of 'sub-07_echo-5_part-mag_MEGRE.nii'" in capsys.readouterr().err
+
+
+def test_a_unit_that_begins_with_a_minus_sign_can_be_named(folder, tmp_path, capsys):
+    """An option by its looks; the phase here is in radians."""
+    more = ("--echo-times", *TIMES, "--field-strength", "3", "--out", str(tmp_path))
+
+    assert 1 == main([*from_files(folder, *more), "--phase-unit", "-4096..4096"])
+
+    assert "expected phase in '-4096..4096'" in capsys.readouterr().err
 
 
 def test_neither_files_nor_bids_is_a_usage_error(tmp_path, capsys):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nigroedge import __version__
 from nigroedge.names import readable
 from nigroedge.result import NOTICE
+from nigroedge.smwi.phase_unit import UNIT_NAMES
 from nigroedge.subcommand import Progress, Subcommand, add_threads, add_transform
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ examples:
 """
 
 METHOD_NAMES = ("paper", "fast", "best")
-#: As in `nigroedge.smwi.phase.UNIT_NAMES`, which costs an import of numpy.
-UNIT_NAMES = ("rad", "rad-positive", "mrad", "0..4095", "-4096..4096", "full-range")
 
 
 def _add_arguments(command: argparse.ArgumentParser) -> None:
