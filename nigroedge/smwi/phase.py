@@ -40,7 +40,7 @@ MAX_EDGE_RATIO = 4.0
 SYMMETRY_TOLERANCE = 0.05
 #: More voxels than this without a number, and the phase is refused.
 MAX_NOT_FINITE = 0.5
-#: A range that is less of the turn than this is in another unit: noise alone has more than 0.06 rad.
+#: A range that is less of the turn than this is in another unit: noise alone has more, 0.06 rad.
 MIN_SPAN = 0.01
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import nigroedge
 from nigroedge.engine import resolve_threads
 from nigroedge.smwi.background import resharp, vsharp
-from nigroedge.smwi.bounds import check_chi
+from nigroedge.smwi.bounds import check_chi, check_decay
 from nigroedge.smwi.channels import combine_channels, root_sum_of_squares
 from nigroedge.smwi.dipole import Susceptibility, tkd
 from nigroedge.smwi.fourier import Floats, FourierGrid, Mask, Shape3
@@ -86,7 +86,7 @@ def reconstruct(
     method : Method
         One of METHODS, or your own.
     mask : (nx, ny, nz) array_like, optional
-        Brain is where it is positive; found from the magnitude by default.
+        Two-valued or a probability (see `checked_mask`); found from the magnitude by default.
     workers : int, optional
         Threads of the Fourier transforms; all CPUs of this process by default.
     progress : callable
