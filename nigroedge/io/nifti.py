@@ -109,6 +109,8 @@ class Series(NamedTuple):
         The value of a voxel is slope · stored + intercept.
     source : Source
         The file that the voxels came from.
+    is_scanners : bool
+        Whether the affine leads to the scanner's coordinates, see `NiftiHeader.is_scanners`.
     """
 
     voxels: npt.NDArray[Any]
@@ -116,6 +118,7 @@ class Series(NamedTuple):
     slope: float
     intercept: float
     source: Source
+    is_scanners: bool = True
 
     def volume(self) -> Volume:
         """The one volume of a series of one."""
@@ -146,7 +149,8 @@ def _load(named: str | os.PathLike[str], transform: str | None, *, max_dims: int
         voxels = _read_voxels(voxel_path, header.layout)
         read_ms = (perf_counter() - start) * 1e3
         source = Source(named, () if header.is_single else (header_path, voxel_path), read_ms)
-        return Series(voxels, affine, header.slope, header.intercept, source)
+        is_scanners = header.is_scanners(transform)
+        return Series(voxels, affine, header.slope, header.intercept, source, is_scanners)
 
 
 def save_volume(

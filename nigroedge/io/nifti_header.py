@@ -34,6 +34,13 @@ MAX_LENGTH_GAP = 0.01
 
 TRANSFORMS = ("sform", "qform")
 
+#: Codes of a transform to the scanner's coordinates (1), or to those of another scan (2), which
+#: programs also write for want of a better; beyond them are standard spaces.
+_SCANNER_CODES = (1, 2)
+
+#: A series is converted when it is read, so that it may be of what no kernel reads in place.
+_SERIES_DTYPES = (*STORED_DTYPES, "i8", "u8")
+
 
 class _Version(NamedTuple):
     """Where the versions of NIfTI differ; the byte numbers are those of nifti1.h and nifti2.h."""
@@ -140,7 +147,7 @@ class NiftiHeader(NamedTuple):
         """
         version, order = _recognise(content)
         fields, is_single = _fields(content, version, order)
-        dtype = _dtype(fields, order)
+        dtype = _dtype(fields, order, STORED_DTYPES if max_dims == 3 else _SERIES_DTYPES)
         least = version.single_vox_offset if is_single else 0
         offset = _vox_offset(fields, least, dtype.itemsize)
         layout = Layout(_shape(fields, max_dims), dtype, offset, int(fields["bitpix"]))
@@ -173,6 +180,14 @@ class NiftiHeader(NamedTuple):
             if transform is None and coded[0] == "sform":
                 _check_lengths(sform(self.fields), self.fields)
             return (sform if (transform or coded[0]) == "sform" else qform)(self.fields)
+
+    def is_scanners(self, transform: str | None = None) -> bool:
+        """Whether the affine leads to the scanner's coordinates, not to a standard space.
+
+        Of two transforms that agree, it is enough that one does.
+        """
+        names = TRANSFORMS if transform is None else (transform,)
+        return any(int(self.fields[f"{name}_code"]) in _SCANNER_CODES for name in names)
 
 
 Order = Literal["<", ">"]
@@ -221,12 +236,12 @@ def _shape(fields: Fields, max_dims: int) -> tuple[int, ...]:
     return tuple(dims[:max_dims])
 
 
-def _dtype(fields: Fields, order: Order) -> np.dtype[Any]:
+def _dtype(fields: Fields, order: Order, served: tuple[str, ...]) -> np.dtype[Any]:
     code = int(fields["datatype"])
     if code not in DATATYPES:
         raise FormatError(f"expected a NIfTI datatype, got the unknown code {code}")
     name, stored = DATATYPES[code]
-    if stored not in STORED_DTYPES:
+    if stored not in served:
         raise InputError(
             f"expected voxels of 8, 16 or 32 bit integers or 32 or 64 bit floats, "
             f"got {name} (NIfTI datatype {code})"
