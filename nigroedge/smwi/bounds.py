@@ -13,8 +13,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from nigroedge.errors import InputError
-from nigroedge.smwi.fourier import Floats, Mask
+from nigroedge.errors import GeometryError, InputError
+from nigroedge.smwi.fourier import Floats, Mask, Vector3
 
 #: Tesla. Scanners that take a head have 0.2 to 11.7.
 MIN_FIELD_T, MAX_FIELD_T = 0.2, 12.0
@@ -23,6 +23,8 @@ MAX_ECHO_TIME_S = 0.5
 #: Seconds. A readout of a slab with voxels of half a millimetre takes ten times as long; whatever
 #: comes closer was divided by a thousand once too often.
 MIN_ECHO_SPACING_S = 0.5e-3
+#: Millimetres, as where a patch is cut: others are an affine in other units.
+MIN_VOXEL_MM, MAX_VOXEL_MM = 0.05, 5.0
 #: 1/s. Median of a brain's R2*; at 3 T it is 20 to 25, at 11.7 T about 80 in white matter.
 MAX_R2STAR = 200.0
 #: The median of an echo may exceed that of the one before by this part of it, and be noise.
@@ -46,6 +48,22 @@ def check_field_strength(tesla: float) -> None:
         raise InputError(
             f"expected a field strength in tesla, {MIN_FIELD_T:g} to {MAX_FIELD_T:g} as scanners "
             f"of people have, got {tesla:g}"
+        )
+
+
+def check_voxel_size(voxel_size_mm: Vector3) -> None:
+    """Refuse voxels that no image of a midbrain has.
+
+    Raises
+    ------
+    GeometryError
+        If an edge is shorter than MIN_VOXEL_MM or longer than MAX_VOXEL_MM.
+    """
+    if min(voxel_size_mm) < MIN_VOXEL_MM or max(voxel_size_mm) > MAX_VOXEL_MM:
+        edges = " × ".join(f"{edge:.3g}" for edge in voxel_size_mm)
+        raise GeometryError(
+            f"expected voxels of {MIN_VOXEL_MM:g} to {MAX_VOXEL_MM:g} mm along each axis, got "
+            f"{edges} mm (an affine not in millimetres?)"
         )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nigroedge.errors import GeometryError, InputError
-from nigroedge.smwi.bounds import check_echo_times, check_field_strength
+from nigroedge.smwi.bounds import check_echo_times, check_field_strength, check_voxel_size
 from nigroedge.smwi.fourier import Floats, Vector3
 from nigroedge.smwi.kernels import field_direction, voxel_size
 from nigroedge.smwi.phase import Phase, read_phase
@@ -58,8 +58,8 @@ class MultiEcho:
         the field strength is no scanner's, the phase is none (see `read_phase`), the magnitude is
         negative, or an echo is blank or there twice.
     GeometryError
-        If magnitude and phase differ in shape, are no volumes of echoes, or the voxels are sheared
-        or too long.
+        If magnitude and phase differ in shape, are no volumes of echoes, or the voxels are sheared,
+        too long, or not 0.05 to 5 mm.
     """
 
     magnitude: npt.NDArray[Any]
@@ -86,13 +86,15 @@ class MultiEcho:
         check_field_strength(self.field_strength_t)
         if self.phase_sign not in (1, -1):
             raise InputError(f"expected a phase sign of 1 or -1, got {self.phase_sign}")
+        edges = voxel_size(affine)
+        check_voxel_size(edges)
         phases = read_phase(phase, unit=self.phase_unit)
         put = object.__setattr__
         put(self, "magnitudes", _checked_magnitude(magnitude, phases))
         put(self, "phases", phases)
         put(self, "affine", affine)
         put(self, "echo_times_s", times)
-        put(self, "voxel_size_mm", voxel_size(affine))
+        put(self, "voxel_size_mm", edges)
         put(self, "b0", field_direction(affine, self.b0_world))
 
     @property
