@@ -45,6 +45,8 @@ void translate(std::exception_ptr thrown) {
         raise_as("DegeneratePatchError", error);
     } catch (const nigro::ModelError& error) {
         raise_as("ModelError", error);
+    } catch (const nigro::NoThread& error) {
+        raise_as("NigroedgeError", error);
     } catch (const nigro::Unsupported& error) {
         raise_as("NigroedgeError", error);
     } catch (const nigro::kernels::UnavailableIsa& error) {
@@ -118,11 +120,11 @@ void set_voxels(nigro::VolumeView& view, const py::array& voxels, const Index& b
 }
 
 nigro::PatchGrid grid_of(const Index& shape, const std::array<double, 3>& spacing_mm,
-                         std::string_view axes) {
+                         std::string_view axes, bool flipped) {
     if (axes.size() != 3)
         throw nigro::BadArgument("expected three axes such as 'ALI', got '" + std::string(axes) +
                                  "'");
-    return {shape, spacing_mm, {axes[0], axes[1], axes[2]}};
+    return {shape, spacing_mm, {axes[0], axes[1], axes[2]}, flipped};
 }
 
 Patch new_patch(const Index& shape) {
@@ -131,19 +133,20 @@ Patch new_patch(const Index& shape) {
 
 py::tuple patch_window(const Index& image_shape, const Affine& affine,
                        const nigro::Point& centre_mm, const Index& shape,
-                       const std::array<double, 3>& spacing_mm, std::string_view axes) {
+                       const std::array<double, 3>& spacing_mm, std::string_view axes,
+                       bool flipped) {
     nigro::VolumeView volume{};
     volume.shape = image_shape;
     set_affine(volume, affine);
     const nigro::Window window =
-        nigro::window_of(volume, grid_of(shape, spacing_mm, axes), centre_mm);
+        nigro::window_of(volume, grid_of(shape, spacing_mm, axes, flipped), centre_mm);
     return py::make_tuple(window.begin, window.end);
 }
 
 py::tuple crop_patch(const py::array& voxels, const Index& begin, const Index& image_shape,
                      const Affine& affine, double slope, double intercept,
                      const nigro::Point& centre_mm, const Index& shape,
-                     const std::array<double, 3>& spacing_mm, std::string_view axes,
+                     const std::array<double, 3>& spacing_mm, std::string_view axes, bool flipped,
                      const std::optional<std::string>& method) {
     const auto& kernels = nigro::kernels::active();
     nigro::VolumeView volume{};
@@ -151,7 +154,7 @@ py::tuple crop_patch(const py::array& voxels, const Index& begin, const Index& i
     set_affine(volume, affine);
     volume.slope = slope;
     volume.intercept = intercept;
-    const nigro::PatchGrid grid = grid_of(shape, spacing_mm, axes);
+    const nigro::PatchGrid grid = grid_of(shape, spacing_mm, axes, flipped);
     std::optional<nigro::Normalization> normalization;
     if (method) normalization = nigro::normalization(*method);
     Patch patch = new_patch(shape);
@@ -329,10 +332,10 @@ PYBIND11_MODULE(_core, m) {
 
     m.attr("MIN_COVERAGE") = nigro::kMinCoverage;
     m.def("patch_window", &patch_window, "image_shape"_a, "affine"_a.noconvert(), "centre_mm"_a,
-          "shape"_a, "spacing_mm"_a, "axes"_a);
+          "shape"_a, "spacing_mm"_a, "axes"_a, "flipped"_a);
     m.def("crop_patch", &crop_patch, "voxels"_a.noconvert(), "begin"_a, "image_shape"_a,
           "affine"_a.noconvert(), "slope"_a, "intercept"_a, "centre_mm"_a, "shape"_a,
-          "spacing_mm"_a, "axes"_a, "method"_a = py::none());
+          "spacing_mm"_a, "axes"_a, "flipped"_a, "method"_a = py::none());
     m.def("normalize", &normalize, "patch"_a.noconvert(), "method"_a);
     m.def("active_isa", &active_isa);
     m.def("available_isas", &available_isas);

@@ -5,11 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <new>
 #include <stdexcept>
 #include <string>
-#include <system_error>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -66,12 +67,12 @@ nigro_status failed() noexcept {
         return failed(NIGRO_DEGENERATE_PATCH, error.what());
     } catch (const nigro::SideNotServed& error) {
         return failed(NIGRO_SIDE_NOT_SERVED, error.what());
+    } catch (const nigro::NoThread& error) {
+        return failed(NIGRO_NO_MEMORY, error.what());
     } catch (const std::bad_alloc&) {
         return failed(NIGRO_NO_MEMORY, "expected enough memory, got none");
     } catch (const std::length_error&) {  // a vector of more than the address space
         return failed(NIGRO_NO_MEMORY, "expected enough memory, got none");
-    } catch (const std::system_error&) {  // std::thread
-        return failed(NIGRO_NO_MEMORY, "expected the threads asked for, got fewer");
     } catch (const std::exception& error) {
         return failed(NIGRO_INTERNAL, error.what());
     } catch (...) {
@@ -119,16 +120,18 @@ using nigro::kernels::Stored;
 struct Type {
     std::int32_t number;
     Stored stored;
+    std::int64_t bytes;
 };
 constexpr Type kTypes[] = {
-    {NIGRO_UINT8, Stored::u8},    {NIGRO_INT8, Stored::i8},     {NIGRO_UINT16, Stored::u16},
-    {NIGRO_INT16, Stored::i16},   {NIGRO_UINT32, Stored::u32},  {NIGRO_INT32, Stored::i32},
-    {NIGRO_FLOAT32, Stored::f32}, {NIGRO_FLOAT64, Stored::f64},
+    {NIGRO_UINT8, Stored::u8, 1},    {NIGRO_INT8, Stored::i8, 1},
+    {NIGRO_UINT16, Stored::u16, 2},  {NIGRO_INT16, Stored::i16, 2},
+    {NIGRO_UINT32, Stored::u32, 4},  {NIGRO_INT32, Stored::i32, 4},
+    {NIGRO_FLOAT32, Stored::f32, 4}, {NIGRO_FLOAT64, Stored::f64, 8},
 };
 
-Stored checked_type(std::int32_t number) {
+const Type& checked_type(std::int32_t number) {
     for (const Type& type : kTypes)
-        if (type.number == number) return type.stored;
+        if (type.number == number) return type;
     throw BadArgument("expected a NIGRO_ type of voxels, got " + std::to_string(number));
 }
 
@@ -143,6 +146,24 @@ void check_axis(std::int64_t n, std::int64_t stride_bytes) {
         throw BadArgument("expected strides within the address space, got " +
                           std::to_string(stride_bytes) + " bytes for " + std::to_string(n) +
                           " voxels");
+}
+
+// Strides that were forgotten, counted in voxels or given twice make one voxel of many: a plausible
+// image, and the wrong one.
+void check_apart(const nigro_volume& volume, std::int64_t voxel_bytes) {
+    const auto stride = [&](std::size_t axis) { return std::abs(volume.strides_bytes[axis]); };
+    std::size_t order[3] = {0, 1, 2};  // by stride, the shortest first
+    for (const std::size_t i : {0, 1, 0})
+        if (stride(order[i]) > stride(order[i + 1])) std::swap(order[i], order[i + 1]);
+    std::int64_t extent = voxel_bytes;
+    for (const std::size_t axis : order) {
+        if (volume.shape[axis] == 1) continue;
+        if (stride(axis) < extent)
+            throw BadArgument("expected strides_bytes that keep voxels apart, got " +
+                              std::to_string(volume.strides_bytes[axis]) + " along axis " +
+                              std::to_string(axis));
+        extent += stride(axis) * (volume.shape[axis] - 1);
+    }
 }
 
 void check_numbers(const nigro_volume& volume) {
@@ -162,7 +183,8 @@ nigro::VolumeView translated(const nigro_volume& volume) {
     check_given(volume.voxels, "voxels");
     nigro::VolumeView view{};
     view.voxels = static_cast<const unsigned char*>(volume.voxels);
-    view.type = checked_type(volume.type);
+    const Type& type = checked_type(volume.type);
+    view.type = type.stored;
     check_numbers(volume);
     view.swapped = volume.swapped == 1;
     for (std::size_t i = 0; i < 3; ++i) {
@@ -172,6 +194,7 @@ nigro::VolumeView translated(const nigro_volume& volume) {
         view.strides[i] = static_cast<std::ptrdiff_t>(volume.strides_bytes[i]);
         for (std::size_t j = 0; j < 4; ++j) view.affine[i][j] = volume.affine[4 * i + j];
     }
+    check_apart(volume, type.bytes);
     view.slope = volume.slope;
     view.intercept = volume.intercept;
     return view;

@@ -16,6 +16,7 @@ def patch_window(
     shape: tuple[int, int, int],
     spacing_mm: tuple[float, float, float],
     axes: str,
+    flipped: bool,
 ) -> tuple[list[int], list[int]]: ...
 def crop_patch(
     voxels: npt.NDArray[Any],
@@ -28,6 +29,7 @@ def crop_patch(
     shape: tuple[int, int, int],
     spacing_mm: tuple[float, float, float],
     axes: str,
+    flipped: bool,
     method: str | None = None,
 ) -> tuple[npt.NDArray[np.float32], float]: ...
 def normalize(patch: npt.NDArray[np.float32], method: str) -> npt.NDArray[np.float32]: ...

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import re
@@ -31,9 +32,18 @@ from nigroedge.terminal import one_line
 
 DONE, REFUSED, USAGE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
 
+#: What RuntimeError says where no thread is to be had: in Python, and in libraries of C++.
+_REFUSED_THREADS = ("can't start new thread", os.strerror(errno.EAGAIN))
+_NO_THREAD = (
+    "expected the threads asked for, the system gave fewer: ask for fewer, --threads 1 needs none "
+    "but the first, or raise the limit of processes"
+)
+
 #: Every command, in the order of the help.
 COMMANDS = (*prediction.COMMANDS, *smwi.COMMANDS, *study.COMMANDS)
 
+_DESCRIPTION = """\
+Striatal dopamine-transporter binding ratio from a midbrain SMWI, in milliseconds on any CPU."""
 _EPILOG = f"exit codes: 0 done, 1 refused input, 2 usage, 3 internal error\n{NOTICE}"
 
 
@@ -50,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code.
     """
+    # Nothing here is worth BLAS's threads: they would spin beside ours, and numpy does not survive
+    # that they are refused.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         options = parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
         return _run(options)
@@ -64,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain_of_each(error)
     except NigroedgeError as error:
         return _bug(error) if isinstance(error, InternalError) else _complain(error, REFUSED)
+    except (BlockingIOError, RuntimeError) as error:
+        return _complain(_NO_THREAD, REFUSED) if _is_of_threads(error) else _bug(error)
     except OSError as error:  # such as a full disk below our output
         _abandon_output()
         return _complain(f"cannot read or write: {error}", REFUSED)
@@ -100,6 +115,12 @@ def _warnings_in_one_line() -> Iterator[None]:
         warnings.simplefilter("always", NigroedgeWarning)
         warnings.showwarning = say
         yield
+
+
+def _is_of_threads(error: Exception) -> bool:
+    """Whether a thread or a process was refused: by Python, a C++ library, or fork()."""
+    text = error.strerror if isinstance(error, OSError) else str(error)
+    return text in _REFUSED_THREADS
 
 
 def _abandon_output() -> None:
@@ -165,7 +186,7 @@ def parser() -> argparse.ArgumentParser:
     """Make the parser of every command; pages about them are made of it."""
     top = _Parser(
         "nigroedge",
-        description=f"{(nigroedge.__doc__ or '').splitlines()[0]}",
+        description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

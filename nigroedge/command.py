@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,8 +49,10 @@ examples:
   nigroedge predict smwi.nii --left -9,-18,-14 --model left.onnx --engine openvino --threads 2
   nigroedge predict smwi.nii --landmarks points.csv --model left.onnx --model right.onnx
 
-landmark files: 3-D Slicer's .mrk.json and .fcsv (points labelled left and right, or L and R; their
-coordinate system is honoured), or .csv with the header side,x,y,z in RAS mm
+landmark files: 3-D Slicer's .mrk.json, .json, .fcsv and tables (label,l,p,s or label,r,a,s), whose
+coordinate system is honoured; or a table (.csv, .tsv) with the columns side,x,y,z in RAS mm. Labels
+name sides (left, N1_R, L); two points without a side are told apart by position, and the result
+says so
 """
 
 
@@ -115,8 +116,6 @@ def _predict(options: argparse.Namespace, progress: Progress) -> _Prediction:
     given = {side: getattr(options, side) for side in ("left", "right")}
     if (options.landmarks is None) == (given == {"left": None, "right": None}):
         options.usage_error("expected either --landmarks, or --left, --right or both")
-    # Nothing here multiplies matrices: numpy's threads for that would spin beside the engine's.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from nigroedge.io.landmarks import load_landmarks
     from nigroedge.io.nifti import load_volume
     from nigroedge.model import load_model

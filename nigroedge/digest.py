@@ -22,16 +22,25 @@ class Hashed(Protocol):
 def hashing(file: Hashed) -> Iterator[None]:
     """Hash a file in a thread of its own while the block runs.
 
-    The thread ends with the block. A file that cannot be read is left to whoever asks for its hash.
+    The thread ends with the block. A file that cannot be read is left to whoever asks for its hash,
+    and so is the hash where no thread is to be had.
     """
 
     def work() -> None:
         with suppress(InputError, OSError):
             file.sha256  # noqa: B018
 
-    thread = Thread(target=work, daemon=True)
-    thread.start()
+    thread = _started(Thread(target=work, daemon=True))
     try:
         yield
     finally:
-        thread.join()
+        if thread is not None:
+            thread.join()
+
+
+def _started(thread: Thread) -> Thread | None:
+    try:
+        thread.start()
+    except RuntimeError:  # the system refuses it
+        return None
+    return thread

@@ -27,6 +27,10 @@ class PatchGrid:
     axes : str
         Where each axis grows to, in the patient's directions: 'ALI' says axis 0 to anterior, axis 1
         to left, axis 2 to inferior.
+    flipped : bool
+        Whether the patch is cropped with left and right exchanged and then flipped along
+        left–right, as `numpy.flip` does. Its axes grow as named all the same, but there voxel
+        n − 1 − n/2 lies on the centroid and not n/2: n/2 − 1 if n is even.
 
     Raises
     ------
@@ -38,6 +42,7 @@ class PatchGrid:
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
     axes: str
+    flipped: bool = False
 
     def __post_init__(self) -> None:
         if len(self.shape) != 3 or min(self.shape) < 1 or math.prod(self.shape) > MAX_PATCH_VOXELS:

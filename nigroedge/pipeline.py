@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a volume and the centroids to SBR: crop, normalise, run, and write down what ran.
 
-A side that the model flips is cropped on the mirrored grid, so that its patch reaches the network
-as a patch of the other side would; nothing is flipped afterwards.
+A side that the model flips is cropped on the grid that the model has for it, so that its patch
+reaches the network as a patch of the other side would; nothing is flipped afterwards.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from nigroedge.centroid import Centroid
 from nigroedge.digest import hashing
 from nigroedge.errors import GeometryError, InputError
 from nigroedge.names import readable
 from nigroedge.preprocess import PreparedPatch, prepare_patch
-from nigroedge.result import EngineUsed, InputUsed, ModelUsed, Result, SideResult
+from nigroedge.result import CentroidUsed, EngineUsed, InputUsed, ModelUsed, Result, SideResult
 from nigroedge.volume import Source, Volume
 from nigroedge.window import hold, window_of
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from nigroedge.spec import ModelSpec
 
 SIDES = ("left", "right")
-
-Point = tuple[float, float, float]
 
 
 class PatchModel(Protocol):
@@ -61,7 +60,8 @@ def predict(
     volume : Volume
         An SMWI that holds the midbrain.
     left, right : (3,) array_like, optional
-        Centroid of nigrosome-1 on the patient's left and right, RAS+ millimetres; at least one.
+        Centroid of nigrosome-1 on the patient's left and right, RAS+ millimetres; at least one. A
+        Centroid, as load_landmarks() gives them, brings its source into the result.
     models : PatchModel, or mapping of side → PatchModel
         As load_model() gives them.
         One model for all sides asked for, or one for each.
@@ -91,7 +91,7 @@ def predict(
         cropped = perf_counter()
         sbr = _run(patches, used)
         end = perf_counter()
-    sides = {side: SideResult(sbr[side], centres[side], patches[side].coverage) for side in centres}
+    sides = {side: _side(sbr[side], centres[side], patches[side]) for side in centres}
     timing_ms = {"crop": (cropped - start) * 1e3, "predict": (end - cropped) * 1e3}
     return _result(volume, sides, used, timing_ms, one_model=not isinstance(models, Mapping))
 
@@ -124,7 +124,7 @@ def _hashing(source: Source | None) -> AbstractContextManager[None]:
     return nullcontext() if source is None or source.is_hashed else hashing(source)
 
 
-def _centres(left: npt.ArrayLike | None, right: npt.ArrayLike | None) -> dict[str, Point]:
+def _centres(left: npt.ArrayLike | None, right: npt.ArrayLike | None) -> dict[str, Centroid]:
     given = {"left": left, "right": right}
     centres = {side: _centre(side, xyz) for side, xyz in given.items() if xyz is not None}
     if not centres:
@@ -137,7 +137,13 @@ def _centres(left: npt.ArrayLike | None, right: npt.ArrayLike | None) -> dict[st
     return centres
 
 
-def _centre(side: str, xyz: npt.ArrayLike) -> Point:
+def _centre(side: str, xyz: npt.ArrayLike) -> Centroid:
+    if isinstance(xyz, Centroid):
+        return Centroid(_finite(side, xyz), xyz.source)
+    return Centroid(_finite(side, xyz))
+
+
+def _finite(side: str, xyz: npt.ArrayLike) -> list[float]:
     expected = f"expected the {side} centroid as 3 finite numbers in mm"
     try:
         values = np.asarray(xyz, dtype=np.float64)
@@ -145,7 +151,7 @@ def _centre(side: str, xyz: npt.ArrayLike) -> Point:
         raise InputError(f"{expected}, got something else") from error
     if values.shape != (3,) or not np.isfinite(values).all():
         raise InputError(f"{expected}, got {values.tolist()}")
-    return float(values[0]), float(values[1]), float(values[2])
+    return [float(value) for value in values]
 
 
 def _model_for(side: str, models: PatchModel | Mapping[str, PatchModel]) -> PatchModel:
@@ -161,7 +167,7 @@ def _model_for(side: str, models: PatchModel | Mapping[str, PatchModel]) -> Patc
 
 
 def _patches(
-    volume: Volume, centres: Mapping[str, Point], models: Mapping[str, PatchModel]
+    volume: Volume, centres: Mapping[str, Centroid], models: Mapping[str, PatchModel]
 ) -> dict[str, PreparedPatch]:
     grids = {side: models[side].spec.grid_for(side) for side in centres}
     windows = []
@@ -202,6 +208,11 @@ def _run(
         outputs = model.predict_patches(np.stack([patches[side].values for side in sides]))
         sbr |= {side: float(output) for side, output in zip(sides, outputs, strict=True)}
     return sbr
+
+
+def _side(sbr: float, centre: Centroid, patch: PreparedPatch) -> SideResult:
+    x, y, z = centre
+    return SideResult(sbr, (x, y, z), patch.coverage, CentroidUsed(centre.source))
 
 
 def _distinct(models: Iterable[PatchModel]) -> list[PatchModel]:

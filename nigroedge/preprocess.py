@@ -88,7 +88,28 @@ def crop_patch(
     ValueError
         If the grid is none; see `PatchGrid`.
     """
-    grid = PatchGrid(shape=shape, spacing_mm=spacing_mm, axes=axes)
+    return crop_on_grid(volume, centre_mm, PatchGrid(shape, spacing_mm, axes))
+
+
+def crop_on_grid(
+    volume: Volume, centre_mm: Iterable[float], grid: PatchGrid
+) -> npt.NDArray[np.float32]:
+    """Cut the patch of a grid, as `crop_patch` does.
+
+    Parameters
+    ----------
+    volume : Volume
+    centre_mm : three floats
+        The centroid, RAS+ millimetres.
+    grid : PatchGrid
+        One that is flipped gives, bit for bit, `numpy.flip` along left–right of what it gives with
+        left and right exchanged and not flipped.
+
+    Raises
+    ------
+    GeometryError
+        As `crop_patch`.
+    """
     return _cut(volume, centre_mm, grid, None).values
 
 
@@ -140,8 +161,8 @@ def prepare_patch(
     centre_mm : three floats
         The centroid, RAS+ millimetres.
     grid : PatchGrid
-        For a side that the model sees mirrored, `grid.mirrored()`: the patch voxel n/2 then lies on
-        the centroid in the patch that the network sees, and no separate flip is needed.
+        For a side that the model sees mirrored, as `ModelSpec.grid_for` gives it: no separate flip
+        is needed.
     method : str
         'mean' or 'zscore'.
     held : Held, optional
@@ -195,6 +216,7 @@ def _cut(
         grid.shape,
         grid.spacing_mm,
         grid.axes,
+        grid.flipped,
         method,
     )
     return PreparedPatch(values, coverage)

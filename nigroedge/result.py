@@ -8,8 +8,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import nigroedge
+from nigroedge.centroid import GIVEN
 
 NOTICE = "Research use only. Not for diagnosis."
+
+
+@dataclass(frozen=True)
+class CentroidUsed:
+    """How the centroid, and the side it is on, came to be known: a source of nigroedge.centroid."""
+
+    source: str
 
 
 @dataclass(frozen=True)
@@ -25,11 +33,13 @@ class SideResult:
         Centroid of nigrosome-1 as it was given, RAS+ millimetres.
     coverage : float
         Share of the patch that lies inside the image, 0.9 to 1.
+    centroid : CentroidUsed
     """
 
     sbr: float
     centre_mm: tuple[float, float, float]
     coverage: float
+    centroid: CentroidUsed = CentroidUsed(GIVEN)
 
 
 @dataclass(frozen=True)

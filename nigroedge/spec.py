@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a model file says of itself: how to make its patches, whom it serves, its card, a self-test.
 
-The file's metadata (keys ``nigroedge.*``) are read strictly: every key must be there, in its one
-spelling, and no other.
+The file's metadata (keys ``nigroedge.*``) are read strictly: every key of format 1 must be there,
+in its one spelling; format 2 has optional ones; no other is taken.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,19 +19,25 @@ import numpy as np
 from nigroedge.errors import ModelError
 from nigroedge.grid import PatchGrid
 
-#: Version of the contract between a model file and this package.
-FORMAT = "1"
+#: Versions of the contract between a model file and this package. A file is written in the first
+#: one that can say what it has to: whatever reads format 1 alone keeps reading what needs no more.
+FORMATS = ("1", "2")
 
 NORMALIZATIONS = ("mean", "zscore")
 SIDES = ("both", "left", "right")
 MIRRORS = ("none", "left", "right")
+#: Where the centroid lies along left–right on the side that is mirrored: the grid is mirrored about
+#: it, or the array was cropped and then flipped.
+MIRROR_CENTRES = ("n/2", "n/2-1")
+#: What the network is for; this version runs one kind.
+TASKS = ("sbr",)
 
 _PREFIX = "nigroedge."
 _NUMBER = r"(?:0|[1-9][0-9]{0,5})(?:\.[0-9]{1,20})?"
 _SHAPE = re.compile(r"[1-9][0-9]{0,4}(?: [1-9][0-9]{0,4}){2}")
 _SPACING = re.compile(rf"{_NUMBER}(?: {_NUMBER}){{2}}")
 _SELFTEST = re.compile(r"0x([0-9a-fA-F]{8}) (-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:e[+-]?[0-9]{1,2})?)")
-#: Of any metadata value but the card.
+#: Of any metadata value that is not JSON.
 _MAX_VALUE_LENGTH = 200
 #: Beyond it no patch of the midbrain is meant.
 _SPACING_RANGE_MM = (0.01, 100.0)
@@ -91,10 +97,7 @@ class ModelCard:
         ValueError
             If it is not an object with exactly a card's keys.
         """
-        try:
-            card = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
-        except RecursionError as error:
-            raise ValueError("model card: JSON nested too deeply") from error
+        card = _read_json(text)
         names = [each.name for each in fields(cls)]
         if not isinstance(card, dict) or sorted(card) != sorted(names):
             got = ", ".join(sorted(card)) if isinstance(card, dict) else type(card).__name__
@@ -121,11 +124,16 @@ class ModelSpec:
     selftest_sbr : float
         Output for the self-test patch; a float32 value.
     card : ModelCard
+    mirror_centre : {'n/2', 'n/2-1'}
+        Where the centroid lies along left–right on the side that is mirrored. 'n/2': the grid is
+        mirrored about it. 'n/2-1': the array was cropped with the centroid on voxel n/2 and then
+        flipped (`numpy.flip`), which moves it to voxel n − 1 − n/2; so it is for an odd n too.
 
     Raises
     ------
     ValueError
-        If a value is not one of those.
+        If a value is not one of those, `mirror_centre` is not 'n/2' though no side is mirrored, or
+        the grid is flipped already.
     """
 
     grid: PatchGrid
@@ -134,18 +142,26 @@ class ModelSpec:
     mirror: str
     selftest_sbr: float
     card: ModelCard
+    mirror_centre: str = "n/2"
 
     def __post_init__(self) -> None:
         for name, allowed in (
             ("normalize", NORMALIZATIONS),
             ("side", SIDES),
             ("mirror", MIRRORS),
+            ("mirror_centre", MIRROR_CENTRES),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(
                     f"expected {name} to be one of {', '.join(allowed)}; "
                     f"got {getattr(self, name)!r}"
                 )
+        if self.mirror == "none" and self.mirror_centre != "n/2":
+            raise ValueError(
+                f"expected mirror_centre n/2, since no side is mirrored; got {self.mirror_centre}"
+            )
+        if self.grid.flipped:
+            raise ValueError("expected a grid that is not flipped: mirror and mirror_centre say so")
         sbr = float(np.float32(self.selftest_sbr))
         if not math.isfinite(sbr):
             raise ValueError(f"expected a finite selftest_sbr, got {self.selftest_sbr}")
@@ -158,30 +174,27 @@ class ModelSpec:
         Raises
         ------
         ModelError
-            If the format's version is unknown, a key is missing or unknown, or a value is not in
-            its one spelling.
+            If the format's version is unknown, a key is missing or unknown to that version, a value
+            is not in its one spelling, or the task is another than 'sbr'.
         """
         own = {k.removeprefix(_PREFIX): v for k, v in metadata.items() if k.startswith(_PREFIX)}
-        if own.get("format") != FORMAT:
-            got = repr(own["format"][:40]) if "format" in own else "none"
-            raise ModelError(f"expected metadata nigroedge.format {FORMAT!r}, got {got}")
-        expected = {"format", *_PARSERS}
-        if own.keys() != expected:
-            missing = ", ".join(sorted(expected - own.keys())) or "none"
-            unknown = ", ".join(sorted(own.keys() - expected)) or "none"
-            raise ModelError(f"metadata nigroedge.*: missing {missing}; unknown {unknown[:300]}")
-        values = {key: _parse(key, own[key]) for key in _PARSERS}
+        _check_keys(own)
+        parsers = {**_PARSERS, **{k: p for k, p in _OPTIONAL_PARSERS.items() if k in own}}
+        values = {key: _parse(key, own[key], parse) for key, parse in parsers.items()}
         grid = {key: values.pop(key) for key in ("patch_shape", "spacing_mm", "axes")}
+        for key in _UNUSED:
+            values.pop(key, None)
         try:
             return cls(PatchGrid(*grid.values()), **values)
         except ValueError as error:
             raise ModelError(f"metadata nigroedge.*: {error}") from error
 
     def to_metadata(self) -> dict[str, str]:
-        """Write the metadata that from_metadata() reads."""
+        """Write the metadata that from_metadata() reads, in the first format that can say it."""
         sbr = np.float32(self.selftest_sbr)
+        beyond = {} if self.mirror_centre == "n/2" else {"mirror_centre": self.mirror_centre}
         values = {
-            "format": FORMAT,
+            "format": FORMATS[1] if beyond else FORMATS[0],
             "patch_shape": " ".join(str(n) for n in self.grid.shape),
             "spacing_mm": " ".join(
                 np.format_float_positional(mm, trim="-") for mm in self.grid.spacing_mm
@@ -190,6 +203,7 @@ class ModelSpec:
             "normalize": self.normalize,
             "side": self.side,
             "mirror": self.mirror,
+            **beyond,
             "selftest_sbr": f"0x{int(sbr.view(np.uint32)):08x} {sbr!s}",
             "card": self.card.to_json(),
         }
@@ -197,7 +211,27 @@ class ModelSpec:
 
     def grid_for(self, side: str) -> PatchGrid:
         """Give the grid on which the patch of a side is cropped: mirrored if the model flips it."""
-        return self.grid.mirrored() if side == self.mirror else self.grid
+        if side != self.mirror:
+            return self.grid
+        return replace(self.grid.mirrored(), flipped=self.mirror_centre == "n/2-1")
+
+
+def _check_keys(own: Mapping[str, str]) -> None:
+    """Refuse an unknown format, and keys that are missing or that this format does not have."""
+    version = own.get("format")
+    if version not in FORMATS:
+        got = "none" if version is None else repr(version[:40])
+        raise ModelError(
+            f"expected metadata nigroedge.format {' or '.join(map(repr, FORMATS))}, got {got}"
+        )
+    needed = {"format", *_PARSERS}
+    allowed = needed | (_OPTIONAL_PARSERS.keys() if version == FORMATS[1] else set())
+    if not needed <= own.keys() <= allowed:
+        missing = ", ".join(sorted(needed - own.keys())) or "none"
+        unknown = ", ".join(sorted(own.keys() - allowed)) or "none"
+        raise ModelError(
+            f"metadata nigroedge.* of format {version}: missing {missing}; unknown {unknown[:300]}"
+        )
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -225,6 +259,29 @@ def _selftest(text: str) -> float:
     return float(bits)
 
 
+def _task(text: str) -> str:
+    if text not in TASKS:
+        raise ValueError(
+            f"expected {' or '.join(TASKS)}, got {text[:60]!r}: this version runs no other"
+        )
+    return text
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    value = _read_json(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def _read_json(text: str) -> Any:
+    """Read JSON strictly: no NaN, no key twice, no depth that would end the process."""
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ValueError("JSON nested too deeply") from error
+
+
 def _match(pattern: re.Pattern[str], text: str, expected: str) -> re.Match[str]:
     match = pattern.fullmatch(text)
     if match is None:
@@ -244,12 +301,26 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "card": ModelCard.from_json,
 }
 
+#: Those of format 2, each optional.
+_OPTIONAL_PARSERS: Mapping[str, Callable[[str], Any]] = {
+    "task": _task,
+    "mirror_centre": str,
+    "interval": _json_object,
+    "domain": _json_object,
+}
 
-def _parse(key: str, text: str) -> Any:
-    if key != "card" and len(text) > _MAX_VALUE_LENGTH:
+#: Read to be refused where they are broken; no SBR depends on what they say.
+_UNUSED = ("task", "interval", "domain")
+
+#: Values of any length that a file may have.
+_LONG = ("card", "interval", "domain")
+
+
+def _parse(key: str, text: str, parse: Callable[[str], Any]) -> Any:
+    if key not in _LONG and len(text) > _MAX_VALUE_LENGTH:
         raise ModelError(f"metadata {_PREFIX}{key}: more than {_MAX_VALUE_LENGTH} characters")
     try:
-        return _PARSERS[key](text)
+        return parse(text)
     except ValueError as error:
         raise ModelError(f"metadata {_PREFIX}{key}: {error}") from error
 
@@ -257,7 +328,7 @@ def _parse(key: str, text: str) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     keys = [key for key, _ in pairs]
     if len(set(keys)) != len(keys):
-        raise ValueError("model card: a key is given twice")
+        raise ValueError("a key is given twice")
     return dict(pairs)
 
 
@@ -274,4 +345,4 @@ def _texts(value: Any) -> list[str]:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"model card: {name} is not a number of JSON")
+    raise ValueError(f"{name} is not a number of JSON")

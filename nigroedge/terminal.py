@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
+from nigroedge.centroid import BY_POSITION
 from nigroedge.names import readable
 from nigroedge.result import Result
 
@@ -39,6 +40,8 @@ def result_text(result: Result) -> str:
             row = (name, f"{side.sbr:.2f}", centre, f"{100 * side.coverage:.1f} %")
             lines.append(_row(row, _SIDE_WIDTHS))
     lines.append("")
+    if BY_POSITION in {side.centroid.source for side in (result.left, result.right) if side}:
+        lines.append(_labelled("sides", "by position: the points were not labelled left and right"))
     if result.asymmetry is not None:
         lines.append(_labelled("asymmetry", f"{result.asymmetry:+.3f}, (left - right) / mean"))
     for where, model in _each(result.model):
@@ -57,7 +60,6 @@ def model_text(artefact: Artefact, spec: ModelSpec) -> str:
     card, grid = spec.card, spec.grid
     shape = " x ".join(map(str, grid.shape))
     spacing = " x ".join(f"{mm:g}" for mm in grid.spacing_mm)
-    mirrored = "" if spec.mirror == "none" else f", the {spec.mirror} one mirrored"
     ops = ", ".join(f"{n} {name}" for name, n in sorted(artefact.ops.items()))
     rows = {
         "file": readable(artefact.path),
@@ -71,7 +73,7 @@ def model_text(artefact: Artefact, spec: ModelSpec) -> str:
         "limits": card.limits,
         "calibration": card.calibration,
         "git revision": card.git_revision,
-        "side": spec.side + mirrored,
+        "side": spec.side + _mirrored(spec),
         "patch": f"{shape} voxels of {spacing} mm, axes {grid.axes}, normalize {spec.normalize}",
         "self-test": f"{spec.selftest_sbr:.7g} SBR",
         "input": "; ".join(map(str, artefact.inputs)),
@@ -80,6 +82,12 @@ def model_text(artefact: Artefact, spec: ModelSpec) -> str:
         "parameters": str(artefact.n_parameters),
     }
     return "\n".join(_labelled(label, text) for label, text in rows.items())
+
+
+def _mirrored(spec: ModelSpec) -> str:
+    if spec.mirror == "none":
+        return ""
+    return f", the {spec.mirror} one mirrored, its centroid on voxel {spec.mirror_centre}"
 
 
 def check_heading() -> str:

@@ -20,7 +20,8 @@ from nigroedge.volume import Volume
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-#: No more than this of an image in a file is read for one patch: that of 0.05 mm voxels has 200 MB.
+#: No more than this of an image in a file is read at once: a patch of the finest, 0.05 mm, has 200
+#: to 800 MB.
 MAX_WINDOW_BYTES = 1 << 30
 
 
@@ -60,7 +61,7 @@ def window_of(volume: Volume, centre_mm: Iterable[float], grid: PatchGrid) -> Wi
     """
     shape = volume.stored.shape
     where = point(centre_mm), grid.shape, grid.spacing_mm
-    return Window(*_core.patch_window(shape, volume.affine, *where, grid.axes))
+    return Window(*_core.patch_window(shape, volume.affine, *where, grid.axes, grid.flipped))
 
 
 def hold(volume: Volume, windows: Sequence[Window]) -> list[Held]:

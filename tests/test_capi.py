@@ -191,14 +191,16 @@ def test_any_storage_gives_the_results_of_python(
     channels=st.lists(st.integers(1, 20), min_size=1, max_size=2),
     normalize=st.sampled_from(["mean", "zscore"]),
     axes=st.sampled_from(["ALI", "RAS", "SPL"]),
+    mirror_centre=st.sampled_from(["n/2", "n/2-1"]),
     seed=st.integers(0, 100),
 )
 def test_any_network_gives_the_results_of_python(
-    library, tmp_path_factory, shape, channels, normalize, axes, seed
+    library, tmp_path_factory, shape, channels, normalize, axes, mirror_centre, seed
 ):
     net = random_net(seed, shape, tuple(channels))
     grid = PatchGrid(shape, (0.4, 0.5, 0.7), axes)
-    native = _with_selftest(net, replace(spec_of(net), grid=grid, normalize=normalize))
+    spec = spec_of(net, grid=grid, normalize=normalize, mirror_centre=mirror_centre)
+    native = _with_selftest(net, spec)
     content = float_model(net, native.to_metadata()).SerializeToString()
     path = tmp_path_factory.mktemp("net") / "net.onnx"
     path.write_bytes(content)
@@ -288,7 +290,7 @@ def _compare_with_python(library: ctypes.CDLL, net: Net, metadata: dict[str, str
 
 #: Values for each key, most of them nearly right.
 HOSTILE = {
-    "format": ["1", "2", "", "1 ", "01", "١"],
+    "format": ["1", "2", "3", "", "1 ", "01", "١"],
     "patch_shape": [
         *("7 6 4", "07 6 4", "7 6 4 ", " 7 6 4", "7  6 4", "7 6", "7 6 4 1", "7,6,4", "+7 6 4"),
         *("-7 6 4", "7.0 6 4", "7e0 6 4", "7_0 6 4", "0 6 4", "99999 99999 99999", "100000 1 1"),
@@ -318,6 +320,16 @@ HOSTILE = {
     "normalize": ["mean", "zscore", "Mean", "", "mean ", "none"],
     "side": ["both", "left", "right", "BOTH", "", "none", "left "],
     "mirror": ["none", "left", "right", "both", "", "None"],
+}
+#: Of the keys that format 2 adds.
+HOSTILE_OF_FORMAT_2 = {
+    "mirror_centre": [
+        *("n/2", "n/2-1", "n/2+1", "", "n/2 ", " n/2", "N/2", "n/2 - 1", "n/2−1", "24", "n/2-1 "),
+        "n/2-1" * 50,
+    ],
+    "task": ["sbr", "find", "gate", "", "SBR", "sbr ", "sbr" * 80],
+    "interval": ["{}", '{"level": 0.9}'],
+    "domain": ["{}", '{"a": "' + "A" * 1000 + '"}'],
 }
 
 
@@ -356,13 +368,13 @@ def test_the_selftest_is_read_by_the_rules_of_python(library, net, value):
 
 
 @given(
-    key=st.sampled_from(sorted(HOSTILE)),
+    key=st.sampled_from([*sorted(HOSTILE), "mirror_centre", "task"]),
     at=st.integers(0, 20),
-    text=st.text(st.sampled_from("0123456789.eE-+ x_ALIRSPmeanbothlfrg\u00e9"), max_size=2),
+    text=st.text(st.sampled_from("0123456789.eE-+/ x_ALIRSPmeanbothlfrg\u00e9"), max_size=2),
     cut=st.integers(0, 2),
 )
 def test_spoiled_metadata_are_read_by_the_rules_of_python(library, net, key, at, text, cut):
-    metadata = spec_of(net).to_metadata()
+    metadata = spec_of(net, mirror_centre="n/2-1").to_metadata() | {"nigroedge.task": "sbr"}
     value = metadata[f"nigroedge.{key}"]
     metadata[f"nigroedge.{key}"] = value[:at] + text + value[at + cut :]
 
@@ -371,6 +383,19 @@ def test_spoiled_metadata_are_read_by_the_rules_of_python(library, net, key, at,
 
 def test_good_metadata_are_taken(library, net):
     assert _compare_with_python(library, net, spec_of(net).to_metadata())
+    assert _compare_with_python(library, net, spec_of(net, mirror_centre="n/2-1").to_metadata())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [(key, value) for key, values in HOSTILE_OF_FORMAT_2.items() for value in values],
+)
+def test_what_format_2_adds_is_read_by_the_rules_of_python(library, net, key, value):
+    for mirror in ("none", "left", "right"):
+        metadata = spec_of(net, mirror=mirror).to_metadata() | {f"nigroedge.{key}": value}
+
+        _compare_with_python(library, net, metadata | {"nigroedge.format": "2"})
+        assert not _compare_with_python(library, net, metadata | {"nigroedge.format": "1"})
 
 
 @pytest.mark.parametrize("key", [*HOSTILE, "selftest_sbr", "card"])

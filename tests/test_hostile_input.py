@@ -207,11 +207,23 @@ def test_coverage_of_one_half(predict):
 
 LANDMARKS = {
     "absent.csv": (None, "No such file or directory"),
-    "points.txt": (b"side,x,y,z\nleft,-5,5,-15\n", "named .mrk.json, .fcsv or .csv"),
-    "binary.csv": (b"\x1f\x8b\x08\xff", "expected UTF-8 text, got binary data at byte 1"),
-    "empty.csv": (b"", "line 1: expected the header side,x,y,z"),
+    "points.xlsx": (b"PK\3\4", "named .mrk.json, .json, .fcsv, .csv, .tsv or .txt"),
+    "binary.csv": (b"\x1f\x8b\x08\xff", "line 1: expected UTF-8 text"),
+    "empty.csv": (b"", "line 1: expected the columns side,x,y,z (RAS mm)"),
     "twice.csv": (b"side,x,y,z\nL,1,2,3\nleft,1,2,3\n", "line 3: expected one left point"),
-    "nan.csv": (b"side,x,y,z\nleft,nan,2,3\n", "line 2: expected a finite position"),
+    "nan.csv": (
+        b"side,x,y,z\nleft,nan,2,3\n",
+        "line 2: expected a position of three numbers in mm",
+    ),
+    "slip.csv": (b"side,x,y,z\nleft,1,2,3\nrigth,9,2,3\n", "line 3: expected the side left or"),
+    "signs.csv": (b"side;x;y;z\nleft;-5,5;5;-15.5\n", "a comma on line 2 and a point on line 2"),
+    "swapped.csv": (b"side,x,y,z\nleft,5,5,-15\nright,-5,5,-15\n", "left point to have a smaller"),
+    "near.mrk.json": (
+        b'{"markups": [{"coordinateSystem": "RAS", "controlPoints": [{"label": "F-1", "position":'
+        b' [0, 5, -15]}, {"label": "F-2", "position": [7, 5, -15]}]}]}',
+        "at least 8 mm apart along x, got 'F-1' and 'F-2', 7.0 mm apart",
+    ),
+    "two.mrk.json": (b'{"markups": [{}, {}]}', "expected one list of points"),
     "cut.mrk.json": (b'{"markups": [', "line 1: expected JSON"),
     "other.mrk.json": (b"{}", "expected a list called 'markups'"),
     "nosystem.fcsv": (b"# columns = id,x,y,z,label\n1,1,2,3,L\n", "'# CoordinateSystem = LPS'"),
@@ -278,7 +290,7 @@ MODELS = {
     "external data": (external, "external data"),
     "unknown op": (unknown_op, "Frobnicate"),
     "custom op": (custom_op, "com.example"),
-    "no metadata": (no_metadata, "expected metadata nigroedge.format '1', got none"),
+    "no metadata": (no_metadata, "expected metadata nigroedge.format '1' or '2', got none"),
     "wrong self-test": (other_answer, "self-test on engine"),
     "wrong shape": (other_shape, "expected one input 'patch' float (n, 1, 50, 50, 20)"),
 }

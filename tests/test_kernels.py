@@ -67,13 +67,21 @@ def test_every_isa_gives_the_same_bits():
     assert len({done.stdout.split()[1] for done in outputs}) == 1
 
 
-@pytest.mark.parametrize("name", ["sclar", "", "avx2 ", "SCALAR"])
+@pytest.mark.parametrize("name", ["sclar", " ", "avx2 ", "SCALAR"])
 def test_an_unknown_isa_is_an_error(name):
     done = run_with_isa(name)
 
     assert done.returncode == 1
     assert "expected NIGROEDGE_ISA to be one of scalar" in done.stderr
     assert f"got '{name}'" in done.stderr
+
+
+def test_an_empty_name_of_an_isa_counts_as_none():
+    # `NIGROEDGE_ISA= command` is how a shell's user unsets it.
+    done = run_with_isa("")
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert done.stdout.split()[0] == nigroedge.preprocess.available_isas()[-1]
 
 
 def test_the_best_isa_runs_unless_another_is_named():

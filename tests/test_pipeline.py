@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nigroedge
+from nigroedge.centroid import BY_POSITION, GIVEN, Centroid
 from nigroedge.errors import DegeneratePatchError, GeometryError, InputError
 from nigroedge.grid import PatchGrid
 from nigroedge.io.nifti import load_volume
 from nigroedge.pipeline import models_by_side, predict
 from nigroedge.preprocess import crop_patch
-from nigroedge.result import EngineUsed, InputUsed, ModelUsed
+from nigroedge.result import CentroidUsed, EngineUsed, InputUsed, ModelUsed
 from nigroedge.spec import ModelSpec
 from nigroedge.volume import Volume
 from tests.nifti_files import nifti_bytes
@@ -80,6 +81,18 @@ def test_the_centroid_voxel_over_the_mean_of_the_patch():
     assert LEFT == result.left.centre_mm
     assert 1.0 == result.left.coverage
     assert result.right is None
+
+
+def test_the_source_of_a_centroid_reaches_the_result_and_its_bits_stay():
+    plain = predict(bumps(), left=LEFT, right=RIGHT, models=StubModel())
+    known = predict(
+        bumps(), left=Centroid(LEFT, BY_POSITION), right=np.array(RIGHT), models=StubModel()
+    )
+
+    assert (BY_POSITION, GIVEN) == (known.left.centroid.source, known.right.centroid.source)
+    assert plain.left == replace(known.left, centroid=CentroidUsed(GIVEN))
+    assert plain.right == known.right
+    assert type(known.left.centre_mm) is tuple
 
 
 def test_both_sides_of_one_model_run_as_one_batch():

@@ -598,7 +598,7 @@ def test_an_image_larger_than_any_memory():
 
 def test_the_core_takes_no_other_type_or_layout():
     def crop(voxels, affine):
-        where = ((0.0, 0.0, 0.0), (1, 1, 1), (1.0, 1.0, 1.0), "RAS")
+        where = ((0.0, 0.0, 0.0), (1, 1, 1), (1.0, 1.0, 1.0), "RAS", False)
         return _core.crop_patch(voxels, (0, 0, 0), (2, 2, 2), affine, 1.0, 0.0, *where)
 
     voxels = np.zeros((2, 2, 2), dtype=np.int16)

@@ -29,7 +29,12 @@ def test_asymmetry(left, right, asymmetry):
 
 def test_the_plain_form_is_the_documented_json():
     expected = {
-        "left": {"sbr": 3.0, "centre_mm": [-5.0, 0.0, 0.0], "coverage": 1.0},
+        "left": {
+            "sbr": 3.0,
+            "centre_mm": [-5.0, 0.0, 0.0],
+            "coverage": 1.0,
+            "centroid": {"source": "given"},
+        },
         "right": None,
         "asymmetry": None,
         "model": {"name": "m", "sha256": "00"},

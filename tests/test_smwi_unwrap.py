@@ -2,12 +2,14 @@
 """Unwrapping: known wraps come off, exactly or up to a harmonic field."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nigroedge.errors import MissingDependencyError
 from nigroedge.smwi.unwrap import unwrap_exact, unwrap_laplacian, wrap
 
 VOXEL_MM = (0.5, 0.5, 1.0)
@@ -124,3 +126,11 @@ def test_exact_unwrapping_agrees_with_scikit_image():
 
     turns = np.round((got - theirs) / (2 * math.pi))
     assert np.mean(turns == np.median(turns)) == 1
+
+
+def test_without_scipy_exact_unwrapping_says_the_pip_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.sparse", None)
+    phase = np.zeros((4, 4, 4), np.float32)
+
+    with pytest.raises(MissingDependencyError, match=r"scipy: pip install nigroedge\[smwi\]"):
+        unwrap_exact(phase, phase == 0, phase)

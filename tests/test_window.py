@@ -13,7 +13,7 @@ from nigroedge import _core
 from nigroedge.errors import GeometryError, InputError
 from nigroedge.grid import PatchGrid
 from nigroedge.io.nifti import load_volume
-from nigroedge.preprocess import crop_patch, prepare_patch
+from nigroedge.preprocess import crop_on_grid, prepare_patch
 from nigroedge.volume import STORED_DTYPES, Volume
 from nigroedge.window import Window, hold, window_of
 from tests.nifti_files import nifti_bytes
@@ -60,6 +60,7 @@ def places(draw):
         tuple(draw(st.lists(st.integers(1, 9), min_size=3, max_size=3))),
         (0.5, 0.5, 1.0),
         draw(st.sampled_from(["ALI", "RAS", "SRP"])),
+        flipped=draw(st.booleans()),
     )
     index = st.tuples(*[st.floats(0.2, 0.8)] * 3)
     centres = [affine[:3, :3] @ np.multiply(draw(index), shape) for _ in range(2)]
@@ -81,8 +82,7 @@ def test_patches_from_a_file_are_those_from_memory_to_the_bit(tmp_path_factory, 
                 held = hold(held_by, windows)[number]
                 patch = prepare_patch(held_by, centre, grid, "mean", held)
                 cuts.append((patch.values.tobytes(), patch.coverage))
-                where = {"shape": grid.shape, "spacing_mm": grid.spacing_mm, "axes": grid.axes}
-                cuts.append(crop_patch(held_by, centre, **where).tobytes())
+                cuts.append(crop_on_grid(held_by, centre, grid).tobytes())
             except InputError as error:
                 cuts.append(str(error))
         return cuts
@@ -95,7 +95,7 @@ def test_the_core_reads_the_window_and_nothing_beside_it():
     voxels = np.random.default_rng(0).integers(1, 99, (30, 30, 30)).astype(np.uint8)
     for spacing_mm in ((0.5, 0.5, 1.0), (0.7, 0.4, 1.3)):
         affine = np.diag([*spacing_mm, 1])
-        where = (tuple(15 * mm for mm in spacing_mm), (6, 6, 4), (0.5, 0.5, 1.0), "ALI")
+        where = (tuple(15 * mm for mm in spacing_mm), (6, 6, 4), (0.5, 0.5, 1.0), "ALI", False)
         begin, end = _core.patch_window(voxels.shape, affine, *where)
         whole, _ = _core.crop_patch(voxels, (0, 0, 0), voxels.shape, affine, 1.0, 0.0, *where)
 
@@ -114,7 +114,7 @@ def test_the_core_reads_the_window_and_nothing_beside_it():
 
 def test_the_core_takes_no_voxels_beyond_the_image():
     voxels = np.zeros((4, 4, 4), np.uint8)
-    where = ((1.0, 1.0, 1.0), (1, 1, 1), (1.0, 1.0, 1.0), "RAS")
+    where = ((1.0, 1.0, 1.0), (1, 1, 1), (1.0, 1.0, 1.0), "RAS", False)
 
     for begin, shape in (((0, 0, 1), (4, 4, 4)), ((0, 0, 0), (4, 3, 4)), ((2**63, 0, 0), (4,) * 3)):
         with pytest.raises(ValueError, match="expected voxels within an image of"):
@@ -164,20 +164,20 @@ def test_a_patch_of_a_file_needs_the_memory_of_its_rows(tmp_path):
 
 
 def test_a_patch_that_needs_more_than_a_gigabyte_is_refused_before_it_is_read(tmp_path):
-    """A file with a hole: 0.02 mm voxels; a patch needs 1250 × 1250 × 1000 of them."""
+    """A file with a hole: 0.05 mm voxels, of which a large patch needs 1000 × 1000 × 800."""
     path = tmp_path / "fine.nii"
     head = nifti_bytes(
-        np.zeros((2, 2, 2), np.uint8),
-        np.diag([0.02, 0.02, 0.02, 1]),
-        dim=[3, 1300, 1300, 1100, 1, 1, 1, 1],
+        np.zeros((2, 2, 2), np.int16),
+        np.diag([0.05, 0.05, 0.05, 1]),
+        dim=[3, 1100, 1100, 900, 1, 1, 1, 1],
     )
     with path.open("wb") as file:
         file.write(head)
-        file.truncate(352 + 1300 * 1300 * 1100)
-    volume = load_volume(path)
+        file.truncate(352 + 1100 * 1100 * 900 * 2)
+    volume, grid = load_volume(path), PatchGrid((100, 100, 40), (0.5, 0.5, 1.0), "RAS")
 
     with pytest.raises(InputError, match="at most 1073741824 bytes of the image, got one that"):
-        prepare_patch(volume, (13, 13, 11), PATCH, "mean")
+        prepare_patch(volume, (27, 27, 22), grid, "mean")
 
 
 def test_a_patch_that_is_none_has_no_window():

@@ -65,23 +65,43 @@ void extend(const Patch& patch) {
         std::copy_n(patch.row(patch.end(0) - 1, 0), plane, patch.row(a, 0));
 }
 
+void cut(const kernels::Kernels& kernels, const VolumeView& volume, const Placement& placement,
+         float* patch) {
+    if (!placement.is_copy) return resample(kernels, volume, placement, patch);
+    const Patch copied{patch, placement};
+    copy_inside(kernels, volume, copied);
+    if (placement.coverage < 1) extend(copied);
+}
+
+// Turns a patch round along one axis, as numpy.flip does.
+void flip(float* patch, const std::array<std::size_t, 3>& shape, std::size_t axis) {
+    std::size_t n_blocks = 1;  // of all that shares its place on the axes before this one
+    std::size_t size = 1;      // of what shares its place on this axis too
+    for (std::size_t i = 0; i < axis; ++i) n_blocks *= shape[i];
+    for (std::size_t i = axis + 1; i < 3; ++i) size *= shape[i];
+    const std::size_t n = shape[axis];
+    for (std::size_t block = 0; block < n_blocks; ++block, patch += n * size)
+        for (std::size_t k = 0; k < n / 2; ++k)
+            std::swap_ranges(patch + k * size, patch + (k + 1) * size, patch + (n - 1 - k) * size);
+}
+
+// A flipped grid is cut as its mirrored one.
+Placement placed(const VolumeView& volume, const PatchGrid& grid, const Point& centre_mm) {
+    return place(volume, grid.flipped ? mirrored(grid) : grid, centre_mm);
+}
+
 }  // namespace
 
 double crop(const kernels::Kernels& kernels, const VolumeView& volume, const PatchGrid& grid,
             const Point& centre_mm, float* patch) {
-    const Placement placement = place(volume, grid, centre_mm);
-    if (!placement.is_copy) {
-        resample(kernels, volume, placement, patch);
-        return placement.coverage;
-    }
-    const Patch copied{patch, placement};
-    copy_inside(kernels, volume, copied);
-    if (placement.coverage < 1) extend(copied);
+    const Placement placement = placed(volume, grid, centre_mm);
+    cut(kernels, volume, placement, patch);
+    if (grid.flipped) flip(patch, grid.shape, lateral_axis(grid));
     return placement.coverage;
 }
 
 Window window_of(const VolumeView& volume, const PatchGrid& grid, const Point& centre_mm) {
-    const Placement placement = place(volume, grid, centre_mm);
+    const Placement placement = placed(volume, grid, centre_mm);
     return window_of(placement,
                      placement.is_copy ? copied_ranges(placement) : resampled_ranges(placement));
 }

@@ -10,6 +10,8 @@ namespace nigro {
 // Writes the patch of `grid` around `centre_mm` to `patch`, in C order, and returns the fraction of
 // it that lies inside the image; what lies outside takes the nearest edge voxel.
 //
+// A grid that is flipped gives the bits of its mirrored grid, turned round along left-right.
+//
 // Where all three spacings agree within 1 % voxels are copied, starting at the one nearest to the
 // centre. Otherwise they are interpolated (resample.h). Only the window that the patch needs is
 // read; scratch memory is some 100 kB. Throws as place() does.

@@ -31,6 +31,9 @@ struct ModelError : Error {
 struct SideNotServed : Error {  // a model asked for a side that it was not trained for
     using Error::Error;
 };
+struct NoThread : Error {  // the system gave fewer threads than were asked for
+    using Error::Error;
+};
 struct Unsupported : Error {  // an instruction set or a feature that this machine lacks
     using Error::Error;
 };

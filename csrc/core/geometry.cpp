@@ -15,6 +15,13 @@ namespace {
 // sin(1 degree): two image axes further than this from a right angle are a sheared image.
 constexpr double kMaxCosine = 0.01745240643728351;
 
+// Voxels of an MRI that shows a midbrain, in mm: the finest, of specimens, are about 0.05; in a
+// slice beyond 5 the whole of nigrosome-1 would lie. Others are an affine in other units.
+constexpr double kMinVoxel = 0.05;
+constexpr double kMaxVoxel = 5;
+// Affines are often float32, and lengths of their columns rounded.
+constexpr double kVoxelTolerance = 1e-6;
+
 // Two assignments of axes whose sums of |cosine| differ by less say that nobody can tell. For an
 // image turned by 45 degrees about one axis this is a hundredth of a degree.
 constexpr double kMinMargin = 1e-3;
@@ -83,6 +90,11 @@ void check(const ImageAxes& axes) {
             throw GeometryError("expected an affine of finite voxel sizes above 0, got " +
                                 text(axes.spacing_mm[j]) + " mm along image axis " +
                                 std::to_string(j));
+    for (const double mm : axes.spacing_mm)
+        if (mm < kMinVoxel * (1 - kVoxelTolerance) || mm > kMaxVoxel * (1 + kVoxelTolerance))
+            throw GeometryError("expected voxels of " + text(kMinVoxel) + " to " + text(kMaxVoxel) +
+                                " mm along each axis, got " + text(axes.spacing_mm) +
+                                " mm (an affine not in millimetres?)");
     if (!is_finite(axes.origin_mm))
         throw GeometryError("expected a finite origin in the affine, got " + text(axes.origin_mm) +
                             " mm");
@@ -244,6 +256,19 @@ void check_coverage(const Placement& placement, const PatchGrid& grid, const Poi
 
 double PlacedAxis::position_of(std::size_t k) const {
     return position + (static_cast<double>(k) - static_cast<double>(n_patch / 2)) * step;
+}
+
+PatchGrid mirrored(const PatchGrid& grid) {
+    PatchGrid turned = grid;
+    for (char& letter : turned.axes)
+        if (letter == 'L' || letter == 'R') letter = letter == 'L' ? 'R' : 'L';
+    return turned;
+}
+
+std::size_t lateral_axis(const PatchGrid& grid) {
+    for (const std::size_t axis : {0, 1})
+        if (grid.axes[axis] == 'L' || grid.axes[axis] == 'R') return axis;
+    return 2;
 }
 
 Placement place(const VolumeView& volume, const PatchGrid& grid, const Point& centre_mm) {

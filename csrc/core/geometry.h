@@ -47,8 +47,14 @@ struct Placement {
     double coverage;                 // fraction of the patch voxels inside the image
 };
 
-// Places `grid` so that patch voxel n/2 lies on `centre_mm`: on the nearest voxel if all three
-// spacings agree within 1 %, exactly (to 2^-16 voxel) otherwise.
+// The same grid with left and right exchanged.
+PatchGrid mirrored(const PatchGrid& grid);
+
+// The patch axis that runs along left-right; of a grid that place() takes.
+std::size_t lateral_axis(const PatchGrid& grid);
+
+// Places `grid`, which is not flipped, so that patch voxel n/2 lies on `centre_mm`: on the nearest
+// voxel if all three spacings agree within 1 %, exactly (to 2^-16 voxel) otherwise.
 //
 // Throws GeometryError if the centre is not finite or outside the image, less than kMinCoverage of
 // the patch is inside, the affine is not finite or has no three axes at right angles (within 1

@@ -14,12 +14,12 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/geometry.h"
 #include "core/protobuf.h"
 
 namespace nigro {
 namespace {
 
-constexpr std::string_view kFormat = "1";
 // As in nigroedge/grid.py: more voxels than any network of this method takes.
 constexpr std::size_t kMaxPatchVoxels = std::size_t{1} << 24;
 // Beyond them no patch of the midbrain is meant.
@@ -170,6 +170,11 @@ constexpr Choice<Sides> kServed[] = {
 constexpr Choice<Sides> kMirrored[] = {
     {"none", Sides::neither}, {"left", Sides::left}, {"right", Sides::right}};
 
+// Format 2: what the network is for, and where the centroid lies, along left-right, on the side
+// that is mirrored: the values of ModelSpec::mirror_flips.
+constexpr Choice<bool> kTasks[] = {{"sbr", true}};
+constexpr Choice<bool> kMirrorCentres[] = {{"n/2", false}, {"n/2-1", true}};
+
 bool is_bits(std::string_view word) {
     return word.size() == 10 && word.substr(0, 2) == "0x" &&
            word.find_first_not_of("0123456789abcdefABCDEF", 2) == std::string_view::npos;
@@ -206,16 +211,41 @@ float read_selftest(const Entry& entry) {
 constexpr std::string_view kPrefix = "nigroedge.";
 constexpr std::string_view kKeys[] = {"format", "patch_shape", "spacing_mm",   "axes", "normalize",
                                       "side",   "mirror",      "selftest_sbr", "card"};
+// Of format 2, each optional. No number depends on the last two: they are not read here.
+constexpr std::string_view kOptionalKeys[] = {"task", "mirror_centre", "interval", "domain"};
+
+constexpr Choice<bool> kFormats[] = {{"1", false}, {"2", true}};  // whether it is format 2
+
+template <std::size_t n>
+bool is_among(const std::string_view (&keys)[n], std::string_view key) {
+    return std::find(std::begin(keys), std::end(keys), key) != std::end(keys);
+}
 
 // Who misspells a key, or writes one of a later format, means something that we would not do.
-void check_keys(const OnnxModel& model) {
+void check_keys(const OnnxModel& model, const Entry& format) {
+    const bool has_optional = choose(format, kFormats);
     for (const OnnxEntry& entry : model.metadata) {
         if (entry.key.substr(0, kPrefix.size()) != kPrefix) continue;
         const std::string_view key = entry.key.substr(kPrefix.size());
-        if (std::find(std::begin(kKeys), std::end(kKeys), key) == std::end(kKeys))
-            throw ModelError("expected metadata nigroedge.* of format 1, got the unknown key " +
+        if (!is_among(kKeys, key) && !(has_optional && is_among(kOptionalKeys, key)))
+            throw ModelError("expected metadata nigroedge.* of format " +
+                             std::string(format.value) + ", got the unknown key " +
                              protobuf::quoted(key));
     }
+}
+
+// What the network is for; this version runs one kind.
+void check_task(const OnnxModel& model) {
+    if (model.metadata_value("nigroedge.task") == nullptr) return;
+    choose(entry(model, "nigroedge.task"), kTasks);
+}
+
+bool read_mirror_flips(const OnnxModel& model, Sides mirrored) {
+    if (model.metadata_value("nigroedge.mirror_centre") == nullptr) return false;
+    const Entry centre = entry(model, "nigroedge.mirror_centre");
+    const bool flips = choose(centre, kMirrorCentres);
+    if (flips && mirrored == Sides::neither) centre.refuse("n/2, since no side is mirrored");
+    return flips;
 }
 
 using Dims = std::vector<std::int64_t>;
@@ -235,17 +265,15 @@ void check_port(const char* noun, const std::vector<OnnxValue>& ports, std::stri
 }  // namespace
 
 PatchGrid ModelSpec::grid_for(Sides side) const {
-    PatchGrid turned = grid;
-    if (!contains(mirrored, side)) return turned;
-    for (char& letter : turned.axes)
-        if (letter == 'L' || letter == 'R') letter = letter == 'L' ? 'R' : 'L';
+    if (!contains(mirrored, side)) return grid;
+    PatchGrid turned = nigro::mirrored(grid);
+    turned.flipped = mirror_flips;
     return turned;
 }
 
 ModelSpec read_model_spec(const OnnxModel& model) {
-    const Entry format = entry(model, "nigroedge.format");
-    if (format.value != kFormat) format.refuse(std::string(kFormat));
-    check_keys(model);
+    check_keys(model, entry(model, "nigroedge.format"));
+    check_task(model);
     const Entry normalize = entry(model, "nigroedge.normalize");
     ModelSpec spec;
     spec.grid.shape = read_shape(entry(model, "nigroedge.patch_shape"));
@@ -255,6 +283,7 @@ ModelSpec read_model_spec(const OnnxModel& model) {
     spec.normalize_name = normalize.value;
     spec.served = choose(entry(model, "nigroedge.side"), kServed);
     spec.mirrored = choose(entry(model, "nigroedge.mirror"), kMirrored);
+    spec.mirror_flips = read_mirror_flips(model, spec.mirrored);
     spec.selftest_sbr = read_selftest(entry(model, "nigroedge.selftest_sbr"));
     spec.card = entry(model, "nigroedge.card").value;
     Dims patch{kAnyBatch, 1};

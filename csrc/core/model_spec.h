@@ -1,6 +1,6 @@
 // What a model file says about its use: the metadata that the network's numbers depend on.
 //
-// The rules are those of nigroedge/model.py, letter by letter; tests hold the two against each
+// The rules are those of nigroedge/spec.py, letter by letter; tests hold the two against each
 // other.
 //
 // SPDX-License-Identifier: Apache-2.0
@@ -27,11 +27,13 @@ struct ModelSpec {
     std::string normalize_name;  // as the file has it
     Sides served = Sides::both;
     Sides mirrored = Sides::neither;  // left, right or neither
+    bool mirror_flips = false;        // the mirrored side is cropped, then flipped
     float selftest_sbr = 0;           // the output for the self-test patch
     std::string card;                 // JSON, not parsed here: no number depends on it
 
     // The grid that a patch of 'side' is cropped on: with left and right exchanged if the side is
-    // mirrored, so that patch voxel n/2 lies on the centroid in the patch that the network sees.
+    // mirrored. Patch voxel n/2 then lies on the centroid in the patch that the network sees or,
+    // where the model was trained on arrays that were cropped and then flipped, n - 1 - n/2.
     PatchGrid grid_for(Sides side) const;
 
     std::size_t n_voxels() const { return grid.shape[0] * grid.shape[1] * grid.shape[2]; }

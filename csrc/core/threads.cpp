@@ -3,6 +3,7 @@
 #include "core/threads.h"
 
 #include <string>
+#include <system_error>
 
 #include "core/error.h"
 
@@ -82,9 +83,13 @@ ThreadPool::ThreadPool(std::size_t n_threads)
     try {
         for (std::size_t thread = 1; thread < n_threads; ++thread)
             workers_.emplace_back([this, thread] { work(thread); });
-    } catch (...) {  // the system refused a thread: take back those that it gave
+    } catch (const std::system_error& error) {  // take back those that it gave
+        const std::size_t given = workers_.size() + 1;
         stop();
-        throw;
+        throw NoThread("expected " + std::to_string(n_threads) + " threads, the system gave " +
+                       std::to_string(given) + " (" + error.code().message() +
+                       "): ask for fewer, 1 needs none but the caller's, or raise the limit of "
+                       "processes");
     }
 }
 

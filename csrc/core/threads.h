@@ -23,7 +23,8 @@ namespace nigro {
 
 class ThreadPool {
 public:
-    // Starts n_threads - 1 workers. Throws BadArgument unless 1 <= n_threads <= kMaxThreads.
+    // Starts n_threads - 1 workers. Throws BadArgument unless 1 <= n_threads <= kMaxThreads, and
+    // NoThread if the system gives fewer: then none is left behind.
     explicit ThreadPool(std::size_t n_threads);
     ~ThreadPool();
     ThreadPool(const ThreadPool&) = delete;

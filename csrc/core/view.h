@@ -35,6 +35,9 @@ struct PatchGrid {
     std::array<std::size_t, 3> shape;
     std::array<double, 3> spacing_mm;
     std::array<char, 3> axes;
+    // The patch is cut with left and right exchanged and then flipped along left-right, as an array
+    // is: its axes grow as named all the same, but voxel n - 1 - n/2 lies on the centroid there.
+    bool flipped = false;
 };
 
 }  // namespace nigro

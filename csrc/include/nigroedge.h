@@ -42,7 +42,7 @@
  * - Quiet.  The library prints nothing, ends no program, changes no setting of the process (locale,
  *   signals, floating-point mode), opens no file but the model, and opens no socket.  It reads one
  *   environment variable, NIGROEDGE_ISA, which forces an instruction set by name; a name that this
- *   CPU cannot run is NIGRO_UNSUPPORTED, never a fallback.
+ *   CPU cannot run is NIGRO_UNSUPPORTED, never a fallback; empty, it counts as not set.
  *
  * - Geometry.  World coordinates are RAS+ millimetres: x grows to the patient's right, y to
  *   anterior, z to superior.  Left and right are the patient's and follow from the affine alone.
@@ -77,13 +77,14 @@ typedef int32_t nigro_status;
 enum {
     NIGRO_OK = 0,
     NIGRO_BAD_ARGUMENT = 1,     /* a call that no correct program makes: NULL, a wrong size, an
-                                   unknown type or side, a slope of 0 */
+                                   unknown type or side, a slope of 0, voxels that overlap */
     NIGRO_CANNOT_READ = 2,      /* the model file cannot be opened or read */
     NIGRO_BAD_MODEL = 3,        /* not a model of this format, a network that this engine does not
                                    run, or a model that fails its self-test */
     NIGRO_UNSUPPORTED = 4,      /* NIGROEDGE_ISA names what this CPU cannot run */
-    NIGRO_BAD_GEOMETRY = 5,     /* a broken affine, a centroid outside the volume, a patch of which
-                                   less than 0.9 lies inside it, or left and right exchanged */
+    NIGRO_BAD_GEOMETRY = 5,     /* a broken affine, voxels shorter than 0.05 mm or longer than 5, a
+                                   centroid outside the volume, a patch of which less than 0.9 lies
+                                   inside it, or left and right exchanged */
     NIGRO_DEGENERATE_PATCH = 6, /* the voxels around the centroid are constant, not finite, without
                                    a positive mean to divide by, or no SMWI: negative */
     NIGRO_SIDE_NOT_SERVED = 7,  /* the model was not trained for that side */
@@ -114,12 +115,17 @@ enum {
  *
  * The value of a voxel is slope * stored + intercept.  Voxel (i, j, k) begins
  * i * strides_bytes[0] + j * strides_bytes[1] + k * strides_bytes[2] bytes after 'voxels'; strides
- * may be negative, and voxels need not be aligned.  Voxels are read in place and only where a patch
- * needs them.  The centre of voxel (i, j, k) lies at
+ * may be negative, and voxels need not be aligned.  Strides that let voxels overlap are refused: a
+ * forgotten field has 0, and strides counted in voxels are too small; along an axis of one voxel
+ * any stride will do.  Voxels are read in place and only where a patch needs them.  The centre of
+ * voxel (i, j, k) lies, in millimetres, at
  *
  *	x = affine[0] * i + affine[1] * j + affine[2]  * k + affine[3]
  *	y = affine[4] * i + affine[5] * j + affine[6]  * k + affine[7]
  *	z = affine[8] * i + affine[9] * j + affine[10] * k + affine[11]
+ *
+ * Voxels shorter than 0.05 mm or longer than 5 mm along any axis are refused: no image of a
+ * midbrain has them, but an affine in micrometres or metres does.
  */
 struct nigro_volume {
     size_t sizeof_volume;     /* sizeof(struct nigro_volume) */
@@ -224,7 +230,8 @@ struct nigro_model_info {
                               inferior */
     int32_t sides;         /* which it serves: NIGRO_LEFT, NIGRO_RIGHT or NIGRO_BOTH */
     int32_t mirrored;      /* which it sees flipped along left-right: NIGRO_NEITHER, NIGRO_LEFT or
-                              NIGRO_RIGHT */
+                              NIGRO_RIGHT; on which voxel the centroid then lies is the file's
+                              metadata nigroedge.mirror_centre, which nigro_predict() keeps to */
     int32_t num_threads;   /* the caller's own included; see nigro_options */
     const char* normalize; /* "mean" or "zscore" */
     const char* isa;       /* the instruction set that runs, such as "avx2" */

@@ -80,7 +80,7 @@ std::string names_of(const std::vector<Kernels>& tables) {
 
 const Kernels& choose() {
     const char* name = std::getenv("NIGROEDGE_ISA");
-    if (name == nullptr) return available().back();
+    if (name == nullptr || *name == '\0') return available().back();
     if (const Kernels* forced = find(name)) return *forced;
     throw UnavailableIsa("expected NIGROEDGE_ISA to be one of " + names_of(available()) +
                          " on this CPU, got '" + name + "'");

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from nigroedge.artefact import Artefact
 from nigroedge.engine import refused, run_in_twos, tolerance_of
-from nigroedge.errors import MissingDependencyError
+from nigroedge.extra import from_extra
 
 
 class OnnxEngine:
@@ -85,11 +85,7 @@ def import_onnxruntime() -> Any:
         If it is not installed.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    try:
+    with from_extra("onnx", "engine 'onnx' needs", "onnxruntime"):
         import onnxruntime
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"engine 'onnx' needs onnxruntime ({error}): pip install nigroedge[onnx]"
-        ) from error
     onnxruntime.disable_telemetry_events()  # for where it was imported before, or knows no variable
     return onnxruntime

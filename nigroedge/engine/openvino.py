@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from nigroedge.artefact import Artefact
 from nigroedge.engine import refused, run_in_twos, tolerance_of
-from nigroedge.errors import MissingDependencyError
+from nigroedge.extra import from_extra
 
 
 class OpenvinoEngine:
@@ -87,10 +87,6 @@ def import_openvino() -> Any:
     """
     # None makes an import of it fail, which OpenVINO takes for "not installed".
     sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
-    try:
+    with from_extra("openvino", "engine 'openvino' needs", "openvino"):
         import openvino
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"engine 'openvino' needs openvino ({error}): pip install nigroedge[openvino]"
-        ) from error
     return openvino

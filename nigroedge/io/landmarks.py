@@ -1,33 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read the nigrosome-1 centroids of the two sides from a landmark file.
+"""Read the nigrosome-1 centroids of one side or both from a landmark file.
 
-Three formats, told apart by their suffix: 3-D Slicer's markups (.mrk.json) and its older list
-(.fcsv), whose coordinate system is honoured, and CSV with the columns side,x,y,z in RAS
-millimetres. A point belongs to the side that its label names: left, right, L or R, in any case.
-Slicer's points with other labels are passed over, so that a list may hold more than these two; a
-side that is labelled twice is refused, and so is a file that does not say which way its axes run.
+3-D Slicer's markups (.mrk.json, or .json), its older list (.fcsv), and tables (.csv, .tsv, .txt):
+Slicer's, or one with the columns side, x, y, z in RAS millimetres. Every file says which way its
+axes run, by a field or by the names of its columns; LPS becomes RAS here. All points of a file are
+understood, or it is refused: see nigroedge.io.sides.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from nigroedge.centroid import Centroid
 from nigroedge.errors import FormatError, InputError
 from nigroedge.io.bounded import read_bounded
+from nigroedge.io.sheet import (
+    Sheet,
+    decode,
+    number,
+    read_sheet,
+    split_line,
+    text_lines,
+    two_decimal_signs,
+)
+from nigroedge.io.sides import Labelled, Point, by_side, shown, side_of
 from nigroedge.names import quoted
 
 #: A list of two points takes 3 kB; no landmark file of a patient comes near this.
 MAX_BYTES = 1 << 20
-
-Point = tuple[float, float, float]
-
-_SIDES = {"left": "left", "l": "left", "right": "right", "r": "right"}
 
 #: Factors of x, y, z that turn coordinates of a system into RAS. Older .fcsv files number them.
 _TO_RAS = {"RAS": (1, 1, 1), "LPS": (-1, -1, 1)}
@@ -37,102 +42,85 @@ _FCSV_SYSTEMS = {"RAS": "RAS", "LPS": "LPS", "0": "RAS", "1": "LPS"}
 _FCSV_UNNAMED = ("positionStatus", "autoCreated")
 _FCSV_DEFINED = ("2", "")
 
-_CSV_COLUMNS = ("side", "x", "y", "z")
+#: The type of a markup that is a list of points; others are lines, curves, boxes.
+_POINT_LIST = "Fiducial"
+
+#: Tables: what names the points, and the columns of coordinates with their system. x, y, z are ours
+#: beside `side` alone: elsewhere nobody knows which way they run.
+_TABLES = {
+    ("side", "x", "y", "z"): "RAS",
+    ("side", "r", "a", "s"): "RAS",
+    ("side", "l", "p", "s"): "LPS",
+    ("label", "r", "a", "s"): "RAS",
+    ("label", "l", "p", "s"): "LPS",
+}
+#: Further columns of Slicer's tables: whether a point is placed, and how it looks.
+_SLICER_COLUMNS = {"defined", "selected", "visible", "locked", "description"}
+_EXPECTED_COLUMNS = (
+    "expected the columns side,x,y,z (RAS mm), or those of 3-D Slicer, label,l,p,s or label,r,a,s"
+)
+_MAX_COLUMNS_SHOWN = 10
 
 
-class _Labelled(NamedTuple):
-    """One point of a file."""
-
-    where: str
-    label: str
-    position: Point
-
-
-def load_landmarks(path: str | PathLike[str]) -> dict[str, Point]:
+def load_landmarks(path: str | PathLike[str]) -> dict[str, Centroid]:
     """Read the centroids of one or both sides.
 
     Parameters
     ----------
     path : path-like
-        A file named .mrk.json, .fcsv or .csv, of at most 1 MiB.
+        A file named .mrk.json, .json, .fcsv, .csv, .tsv or .txt, of at most 1 MiB.
 
     Returns
     -------
     dict
-        'left' and 'right', or one of them → (x, y, z), RAS+ millimetres.
+        'left' and 'right', or one of them → x, y, z, RAS+ millimetres. Its `source` says whether
+        labels named the sides or positions alone tell them.
 
     Raises
     ------
     FormatError
-        If the file is not what its name says, does not name its coordinate system, or names a side
-        that is neither left nor right where a side must be named (CSV).
+        If the file is not what its name says, or does not say which way its axes run.
     InputError
-        If it cannot be read, labels no point left or right, labels a side twice, or a labelled
-        point has no finite position.
+        If it cannot be read, holds two lists, a point that is not placed or whose label is not
+        understood, or one side twice.
+    GeometryError
+        If labels contradict positions, or points without a side lie less than 8 mm apart along x.
     """
     path = Path(path)
     try:
         parse = _parser(path)
-        return _by_side(parse(_read_text(path)))
+        content = read_bounded(path, what="a landmark file", max_bytes=MAX_BYTES)
+        return by_side(list(parse(decode(content))))
     except InputError as error:
         raise type(error)(f"{quoted(path)}: {error}") from error
-    except csv.Error as error:
-        raise FormatError(
-            f"{quoted(path)}: expected columns separated by commas: {error}"
-        ) from error
     except OSError as error:
         raise InputError(f"{quoted(path)}: {error.strerror or type(error).__name__}") from error
 
 
-def _parser(path: Path) -> Callable[[str], Iterator[_Labelled]]:
-    name = path.name.lower()
-    for suffix, parse in ((".mrk.json", _markups), (".fcsv", _fcsv), (".csv", _csv)):
-        if name.endswith(suffix):
-            return parse
-    raise InputError("expected a landmark file named .mrk.json, .fcsv or .csv")
+def _parser(path: Path) -> Callable[[str], Iterator[Labelled]]:
+    parsers = {".json": _markups, ".fcsv": _fcsv, **dict.fromkeys((".csv", ".tsv", ".txt"), _table)}
+    parse = parsers.get(path.suffix.lower())
+    if parse is None:
+        raise InputError(
+            "expected a landmark file named .mrk.json, .json, .fcsv, .csv, .tsv or .txt"
+        )
+    return parse
 
 
-def _read_text(path: Path) -> str:
-    content = read_bounded(path, what="a landmark file", max_bytes=MAX_BYTES)
-    try:
-        text = content.decode("utf-8-sig")  # spreadsheets put a byte-order mark before the text
-    except UnicodeDecodeError as error:
-        raise FormatError(f"expected UTF-8 text, got binary data at byte {error.start}") from error
-    if "\0" in text:
-        raise FormatError(f"expected text, got binary data at character {text.index(chr(0))}")
-    return text
-
-
-def _by_side(points: Iterator[_Labelled]) -> dict[str, Point]:
-    sides: dict[str, Point] = {}
-    for point in points:
-        side = _SIDES[point.label.strip().lower()]
-        if side in sides:
-            raise InputError(f"{point.where}: expected one {side} point, got a second one")
-        sides[side] = point.position
-    if not sides:
-        raise InputError("expected a point labelled left or right, found none")
-    return sides
-
-
-def _is_side(label: object) -> bool:
-    return isinstance(label, str) and label.strip().lower() in _SIDES
-
-
-def _position(values: Sequence[str | float], system: str, where: str) -> Point:
-    try:
-        x, y, z = (float(v) * sign + 0.0 for v, sign in zip(values, _TO_RAS[system], strict=True))
-    except (ValueError, OverflowError) as error:
-        raise FormatError(f"{where}: expected a position of three numbers") from error
+def _position(values: Sequence[float | None], system: str, where: str) -> Point:
+    numbers = [value for value in values if value is not None]
+    if len(numbers) != 3:
+        raise FormatError(f"{where}: expected a position of three numbers in mm")
+    x, y, z = (v * sign + 0.0 for v, sign in zip(numbers, _TO_RAS[system], strict=True))
     if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)):
         raise InputError(f"{where}: expected a finite position, got {x}, {y}, {z}")
     return x, y, z
 
 
-# ------------------------------------------------------------------- .mrk.json, Slicer schema 1.0.3
+# -------------------------------------------------------------------------- Slicer's markups, JSON
 
 
-def _markups(text: str) -> Iterator[_Labelled]:
+def _markups(text: str) -> Iterator[Labelled]:
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
@@ -141,11 +129,20 @@ def _markups(text: str) -> Iterator[_Labelled]:
         raise FormatError(
             "expected the JSON of 3-D Slicer's markups, got unreadable JSON"
         ) from error
-    for i, markup in enumerate(_list(document, "markups", "the document")):
-        where = f"markups[{i}]"
-        for j, point in enumerate(_list(markup, "controlPoints", where)):
-            if isinstance(point, dict) and _is_side(point.get("label")):
-                yield _control_point(point, markup, f"{where}.controlPoints[{j}]")
+    where, markup = _point_list(_list(document, "markups", "the document"))
+    for j, point in enumerate(_list(markup, "controlPoints", where)):
+        yield _control_point(point, markup, f"{where}.controlPoints[{j}]")
+
+
+def _point_list(markups: Sequence[Any]) -> tuple[str, dict[str, Any]]:
+    """Find the one list of points among the markups of a file."""
+    kinds = [m.get("type", _POINT_LIST) if isinstance(m, dict) else None for m in markups]
+    found = [i for i, kind in enumerate(kinds) if kind == _POINT_LIST]
+    if len(found) != 1:
+        others = ", ".join(shown(k) if isinstance(k, str) else "no markup" for k in kinds[:4])
+        got = " and ".join(f"markups[{i}]" for i in found[:2]) or others or "none"
+        raise InputError(f"expected one list of points (markups of type Fiducial), got {got}")
+    return f"markups[{found[0]}]", markups[found[0]]
 
 
 def _list(parent: object, key: str, where: str) -> list[Any]:
@@ -155,45 +152,61 @@ def _list(parent: object, key: str, where: str) -> list[Any]:
     return value
 
 
-def _control_point(point: dict[str, Any], markup: dict[str, Any], where: str) -> _Labelled:
+def _control_point(point: object, markup: dict[str, Any], where: str) -> Labelled:
+    if not isinstance(point, dict):
+        raise FormatError(f"{where}: expected a control point, got something else")
+    label = point.get("label", "")
+    if not isinstance(label, str):
+        raise FormatError(f"{where}: expected a label of text, got something else")
     system = markup.get("coordinateSystem")
     if not isinstance(system, str) or system not in _TO_RAS:
         raise FormatError(f"{where}: expected coordinateSystem 'LPS' or 'RAS', got another or none")
     units = markup.get("coordinateUnits", "mm")
     if units != "mm" and not (isinstance(units, list) and units[:1] == ["mm"]):
         raise FormatError(f"{where}: expected coordinateUnits 'mm', got others")
-    if point.get("positionStatus", "defined") != "defined":
-        raise InputError(f"{where}: expected positionStatus 'defined', got a point not yet placed")
+    _must_be_placed(point.get("positionStatus", "defined") == "defined", label, where)
     position = point.get("position")
     if not (isinstance(position, list) and all(type(v) in (int, float) for v in position)):
-        raise FormatError(f"{where}: expected a position of three numbers")
-    return _Labelled(where, point["label"], _position(position, system, where))
+        raise FormatError(f"{where}: expected a position of three numbers in mm")
+    try:
+        return Labelled(where, label, _position([float(v) for v in position], system, where))
+    except OverflowError as error:
+        raise FormatError(f"{where}: expected a position of three numbers in mm") from error
+
+
+def _must_be_placed(placed: bool, label: str, where: str) -> None:
+    if not placed:
+        raise InputError(
+            f"{where}: expected placed points alone, got {shown(label)}, whose position is not "
+            f"defined"
+        )
 
 
 # ------------------------------------------------------------------- .fcsv, Slicer 4 and later
 
 
-def _fcsv(text: str) -> Iterator[_Labelled]:
-    system, columns = _fcsv_header(text)
+def _fcsv(text: str) -> Iterator[Labelled]:
+    lines = text_lines(text)
+    system, columns = _fcsv_header(lines)
     names = (*columns, *_FCSV_UNNAMED)
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
+    for line_number, line in enumerate(lines, 1):
+        if not line.strip(", \t") or line.startswith("#"):
             continue
-        row = dict(zip(names, next(csv.reader([line])), strict=False))
-        where = f"line {number}"
+        where = f"line {line_number}"
+        row = dict(zip(names, split_line(line, ",") or (), strict=False))
         if not {"x", "y", "z", "label"} <= row.keys():
-            raise FormatError(f"{where}: expected the columns that the header names, got too few")
-        if not _is_side(row["label"]):
-            continue
-        if row.get("positionStatus", "") not in _FCSV_DEFINED:
-            raise InputError(f"{where}: expected a placed point (status 2), got one not yet placed")
-        position = _position([row["x"], row["y"], row["z"]], system, where)
-        yield _Labelled(where, row["label"], position)
+            raise FormatError(
+                f"{where}: expected the columns that the header names, with their quotes closed on "
+                f"the line"
+            )
+        _must_be_placed(row.get("positionStatus", "") in _FCSV_DEFINED, row["label"], where)
+        position = _position([number(row[axis]) for axis in "xyz"], system, where)
+        yield Labelled(where, row["label"], position)
 
 
-def _fcsv_header(text: str) -> tuple[str, list[str]]:
+def _fcsv_header(lines: Sequence[str]) -> tuple[str, list[str]]:
     # A spreadsheet that saved the file has filled the comment lines up with commas.
-    comments = [line[1:].rstrip(", \t") for line in text.splitlines() if line.startswith("#")]
+    comments = [line[1:].rstrip(", \t") for line in lines if line.startswith("#")]
     pairs = (comment.partition("=") for comment in comments)
     entries = {key.strip(): value.strip() for key, _, value in pairs}
     system = entries.get("CoordinateSystem", "")
@@ -205,20 +218,35 @@ def _fcsv_header(text: str) -> tuple[str, list[str]]:
     return _FCSV_SYSTEMS[system], columns
 
 
-# ------------------------------------------------------------------- .csv, side,x,y,z in RAS mm
+# ------------------------------------------------------------------- tables, ours and Slicer's
 
 
-def _csv(text: str) -> Iterator[_Labelled]:
-    lines = text.splitlines()
-    header = [name.strip().lower() for name in next(csv.reader(lines[:1]), [])]
-    if tuple(header) != _CSV_COLUMNS:
-        raise FormatError("line 1: expected the header side,x,y,z")
-    for number, line in enumerate(lines[1:], 2):
-        if not line.strip():
-            continue
-        row = next(csv.reader([line]))
-        if len(row) != len(_CSV_COLUMNS):
-            raise FormatError(f"line {number}: expected 4 columns, got {len(row)}")
-        if not _is_side(row[0]):
-            raise FormatError(f"line {number}: expected the side left or right, got another")
-        yield _Labelled(f"line {number}", row[0], _position(row[1:], "RAS", f"line {number}"))
+def _table(text: str) -> Iterator[Labelled]:
+    sheet = read_sheet(text, {name for names in _TABLES for name in names})
+    columns = {name.strip().lower(): name for name in sheet.columns}
+    system, (name, *axes) = _layout(sheet, columns)
+    numbers = ((line.number, line.cells[columns[a]]) for line in sheet.lines for a in axes)
+    problem = next(iter(sheet.problems), None) or two_decimal_signs(numbers)
+    if problem is not None:
+        raise FormatError(f"line {problem[0]}: {problem[1]}")
+    for line in sheet.lines:
+        where, label = f"line {line.number}", line.cells[columns[name]].strip()
+        if name == "side" and side_of(label, where) is None:
+            raise FormatError(f"{where}: expected the side left or right, got {shown(label)}")
+        if "defined" in columns:
+            _must_be_placed(line.cells[columns["defined"]].strip() == "1", label, where)
+        position = _position([number(line.cells[columns[a]]) for a in axes], system, where)
+        yield Labelled(where, label, position)
+
+
+def _layout(sheet: Sheet, columns: dict[str, str]) -> tuple[str, tuple[str, ...]]:
+    """Tell which of the tables it is."""
+    where = f"line {sheet.header_line}"
+    if len(columns) != len(sheet.columns):
+        raise FormatError(f"{where}: expected each column once, got one twice")
+    for names, system in _TABLES.items():
+        if columns.keys() - _SLICER_COLUMNS == set(names):
+            return system, names
+    got = ", ".join(map(shown, sheet.columns[:_MAX_COLUMNS_SHOWN])) or "none"
+    more = ", …" if len(sheet.columns) > _MAX_COLUMNS_SHOWN else ""
+    raise FormatError(f"{where}: {_EXPECTED_COLUMNS}, got {got}{more}")

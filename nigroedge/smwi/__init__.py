@@ -5,7 +5,9 @@
 Needs scipy: pip install nigroedge[smwi].
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nigroedge.lazy import lazily
 
 if TYPE_CHECKING:
     from nigroedge.smwi.method import METHODS, Method
@@ -14,19 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS", "Method", "MultiEcho", "SmwiResult", "reconstruct"]
 
-_HOME = {
-    "METHODS": "method",
-    "Method": "method",
-    "MultiEcho": "scan",
-    "SmwiResult": "reconstruction",
-    "reconstruct": "reconstruction",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is: the command line's --help needs none of it."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazily(
+    __name__,
+    {
+        "METHODS": "method",
+        "Method": "method",
+        "MultiEcho": "scan",
+        "SmwiResult": "reconstruction",
+        "reconstruct": "reconstruction",
+    },
+)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
-from nigroedge.errors import MissingDependencyError
+from nigroedge.extra import from_extra
 from nigroedge.smwi.fourier import Complexes, Floats, Mask
 
 if TYPE_CHECKING:
@@ -28,10 +28,8 @@ Unwrapper = Callable[[Floats, Mask, Floats], Floats]
 
 def scipy_ndimage() -> ModuleType:
     """Import scipy.ndimage, or say how to install it."""
-    try:
+    with from_extra("smwi", "SMWI needs", "scipy"):
         import scipy.ndimage
-    except ImportError as error:
-        raise MissingDependencyError("SMWI needs scipy: pip install nigroedge[smwi]") from error
     return cast("ModuleType", scipy.ndimage)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nigroedge.errors import MissingDependencyError
+from nigroedge.extra import from_extra
 from nigroedge.smwi.reconstruction import SmwiResult
 
 
@@ -21,13 +21,9 @@ def save_figure(result: SmwiResult, path: Path) -> None:
     MissingDependencyError
         Without matplotlib.
     """
-    try:
+    with from_extra("plots", "the figure needs", "matplotlib"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            "the figure needs matplotlib: pip install nigroedge[plots]"
-        ) from error
     axis = int(np.argmin(result.voxels.shape))
     others = tuple(a for a in range(3) if a != axis)
     index = _slice_with_most_brain(result.eroded_mask.sum(axis=others))

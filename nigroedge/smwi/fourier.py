@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from nigroedge.errors import MissingDependencyError
+from nigroedge.extra import from_extra
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -29,10 +29,8 @@ Vector3 = tuple[float, float, float]
 
 def scipy_fft() -> ModuleType:
     """Import scipy.fft, or say how to install it."""
-    try:
+    with from_extra("smwi", "SMWI needs", "scipy"):
         import scipy.fft
-    except ImportError as error:
-        raise MissingDependencyError("SMWI needs scipy: pip install nigroedge[smwi]") from error
     return cast("ModuleType", scipy.fft)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from nigroedge.extra import from_extra
 from nigroedge.smwi.fourier import Floats, Mask, Vector3, scipy_fft
 
 if TYPE_CHECKING:
@@ -141,12 +142,13 @@ def _edges(phase: Floats, mask: Mask, reliability: Floats) -> tuple[Any, Any, Fl
 
 def _grow(n: int, heads: Any, tails: Any, costs: Floats) -> tuple[Integers, Integers]:
     """Each voxel's parent in the cheapest tree (a root is its own), and which part it is in."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import (
-        breadth_first_order,
-        connected_components,
-        minimum_spanning_tree,
-    )
+    with from_extra("smwi", "SMWI needs", "scipy"):
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import (
+            breadth_first_order,
+            connected_components,
+            minimum_spanning_tree,
+        )
 
     graph = coo_array((costs, (heads, tails)), shape=(n, n)).tocsr()
     n_parts, part = connected_components(graph, directed=False)

@@ -5,7 +5,9 @@
 pip install nigroedge[plots].
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nigroedge.lazy import lazily
 
 if TYPE_CHECKING:
     from nigroedge.study.evaluation import Evaluation, evaluate
@@ -28,25 +30,19 @@ __all__ = [
     "write_table",
 ]
 
-_HOME = {
-    "Evaluation": "evaluation",
-    "Row": "table",
-    "check_images": "images",
-    "concordance": "rho_c",
-    "evaluate": "evaluation",
-    "fisher_interval": "rho_c",
-    "lin_interval": "rho_c",
-    "read_table": "table",
-    "residuals": "residual",
-    "scores": "residual",
-    "write_table": "table",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is: the command line's --help needs none of it."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazily(
+    __name__,
+    {
+        "Evaluation": "evaluation",
+        "Row": "table",
+        "check_images": "images",
+        "concordance": "rho_c",
+        "evaluate": "evaluation",
+        "fisher_interval": "rho_c",
+        "lin_interval": "rho_c",
+        "read_table": "table",
+        "residuals": "residual",
+        "scores": "residual",
+        "write_table": "table",
+    },
+)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from nigroedge.errors import MissingDependencyError
+from nigroedge.extra import from_extra
 from nigroedge.study.baseline import NAMES
 from nigroedge.study.evaluation import Evaluation, Performance
 from nigroedge.study.rho_c import Floats
@@ -278,9 +278,5 @@ def require_matplotlib() -> None:
     MissingDependencyError
         Without matplotlib.
     """
-    try:
+    with from_extra("plots", "the report's figures need", "matplotlib"):
         import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError(
-            "the report's figures need matplotlib: pip install nigroedge[plots]"
-        ) from error

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nigroedge.errors import MissingDependencyError
+from nigroedge.extra import from_extra
 
 LEVEL = 0.95
 #: Quantile of the standard normal distribution at (1 + LEVEL) / 2.
@@ -53,10 +53,6 @@ def scipy_stats() -> Any:
     MissingDependencyError
         Without scipy.
     """
-    try:
+    with from_extra("plots", "the study's statistics need", "scipy"):
         from scipy import stats
-    except ImportError as error:
-        raise MissingDependencyError(
-            "the study's statistics need scipy: pip install nigroedge[plots]"
-        ) from error
     return stats

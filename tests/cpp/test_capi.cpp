@@ -156,6 +156,21 @@ void test_bad_volumes(nigro_model* model) {
         expect(NIGRO_BAD_ARGUMENT, "shape", [=](auto& v) { v.shape[1] = n; });
     for (const std::int64_t stride : {most, least})
         expect(NIGRO_BAD_ARGUMENT, "stride", [=](auto& v) { v.strides_bytes[2] = stride; });
+    for (std::size_t i = 0; i < 3; ++i)
+        expect(NIGRO_BAD_ARGUMENT, "stride 0", [=](auto& v) { v.strides_bytes[i] = 0; });
+    expect(NIGRO_BAD_ARGUMENT, "no strides", [](auto& v) {
+        for (std::int64_t& stride : v.strides_bytes) stride = 0;
+    });
+    expect(NIGRO_BAD_ARGUMENT, "strides in voxels", [](auto& v) {
+        for (std::int64_t& stride : v.strides_bytes) stride /= 2;
+    });
+    for (const std::int64_t stride : {2, -2, 78, 3198, -3198, 3120})
+        expect(NIGRO_BAD_ARGUMENT, "voxels that overlap",
+               [=](auto& v) { v.strides_bytes[2] = stride; });
+    expect(NIGRO_BAD_GEOMETRY, "stride 0 of one voxel, which are too few for a patch", [](auto& v) {
+        v.shape[2] = 1;
+        v.strides_bytes[2] = 0;
+    });
     expect(NIGRO_BAD_ARGUMENT, "slope 0", [](auto& v) { v.slope = 0; });
     expect(NIGRO_BAD_ARGUMENT, "slope NaN", [=](auto& v) { v.slope = nan; });
     expect(NIGRO_BAD_ARGUMENT, "intercept NaN", [=](auto& v) { v.intercept = nan; });
@@ -165,9 +180,14 @@ void test_bad_volumes(nigro_model* model) {
     expect(NIGRO_BAD_GEOMETRY, "flat", [](auto& v) { v.affine[0] = 0; });
     expect(NIGRO_BAD_GEOMETRY, "elsewhere", [](auto& v) { v.affine[3] = 100; });
     expect(NIGRO_BAD_GEOMETRY, "covered by less than 0.9", [](auto& v) { v.affine[3] = 7.5; });
-    expect(NIGRO_DEGENERATE_PATCH, "constant", [](auto& v) {
-        for (std::int64_t& stride : v.strides_bytes) stride = 0;
-    });
+    for (const double factor : {1000.0, 1e-3})  // micrometres, metres
+        expect(NIGRO_BAD_GEOMETRY, "other units", [=](auto& v) {
+            for (int i = 0; i < 12; ++i) v.affine[i] *= factor;
+        });
+    for (const double mm : {0.0499, 5.01, -5.01})
+        expect(NIGRO_BAD_GEOMETRY, "voxel size", [=](auto& v) { v.affine[10] = mm; });
+    const std::vector<std::int16_t> constant(40 * 40 * 32, 500);
+    expect(NIGRO_DEGENERATE_PATCH, "constant", [&](auto& v) { v.voxels = constant.data(); });
     expect(NIGRO_DEGENERATE_PATCH, "negative", [](auto& v) { v.intercept = -300; });
 }
 

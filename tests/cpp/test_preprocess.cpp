@@ -188,6 +188,38 @@ void test_crop(const Kernels& kernels, Random& random, check::Digest& digest) {
     check::that(n_cut > 300, "most random crops lie inside their image");
 }
 
+// A flipped grid gives its mirrored grid's patch turned round along left-right.
+void test_flipped(Random& random) {
+    int n_cut = 0;
+    for (int round = 0; round < 300; ++round) {
+        const std::array<double, 3> spacing{0.5, 0.5, round % 2 == 0 ? 1 : 0.7};
+        const Image image = random_image(random, {0.5, 0.5, 1});
+        const nigro::PatchGrid grid = random_grid(random, spacing);
+        nigro::PatchGrid flipped = nigro::mirrored(grid);
+        flipped.flipped = true;
+        const nigro::Point centre = random_centre(random, image.view);
+        const Cut plain = cut(scalar(), image.view, grid, centre);
+        const Cut got = cut(scalar(), image.view, flipped, centre);
+        const std::size_t lateral = nigro::lateral_axis(grid);
+        std::vector<float> want;
+        std::array<std::size_t, 3> at{};
+        for (at[0] = 0; at[0] < grid.shape[0]; ++at[0])
+            for (at[1] = 0; at[1] < grid.shape[1]; ++at[1])
+                for (at[2] = 0; at[2] < grid.shape[2]; ++at[2]) {
+                    auto from = at;
+                    from[lateral] = grid.shape[lateral] - 1 - at[lateral];
+                    want.push_back(
+                        plain.patch[(from[0] * grid.shape[1] + from[1]) * grid.shape[2] + from[2]]);
+                }
+        check::that(plain.error == got.error && plain.coverage == got.coverage, got.error);
+        check::that(check::same(want, got.patch), "flipped " + std::to_string(round));
+        if (got.error.empty())
+            test_window(scalar(), image, flipped, centre, got, static_cast<std::size_t>(round));
+        n_cut += got.error.empty() ? 1 : 0;
+    }
+    check::that(n_cut > 100, "most flipped crops lie inside their image");
+}
+
 void test_normalize(const Kernels& kernels, Random& random, check::Digest& digest) {
     for (int round = 0; round < 200; ++round) {
         const std::size_t n = 2 + check::below(random, 3000);
@@ -243,6 +275,8 @@ void test_what_is_refused() {
 
 int main() {
     test_what_is_refused();
+    Random flipping(20240229);
+    test_flipped(flipping);
     for (const Kernels& kernels : nigro::kernels::available()) {
         Random random(19680401);
         std::printf("instruction set %s\n", kernels.name);

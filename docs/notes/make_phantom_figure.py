@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draw simulated patches slice by slice, and make every table of phantom.md.
 
-Without options: docs/phantom.png, and the tables on standard output. `--real PATCH.nii.gz
+Without options: docs/notes/phantom.png, and the tables on standard output. `--real PATCH.nii.gz
 --out FILE` sets a real patch beside them. That is test data under its own licence: a picture that
 shows it is for your eyes and does not belong into the repository, hence --out. Its axes are read as
 growing to anterior, left and inferior. `--atlas CIT168_subcortex.nii.gz` adds the overlap with that
@@ -414,7 +414,7 @@ def main() -> None:
     parser.add_argument("--methods", type=int, default=0, help="subjects to reconstruct every way")
     options = parser.parse_args()
     if options.real and not options.out:
-        parser.error("--real needs --out FILE: the real patch must not enter docs/phantom.png")
+        parser.error("--real needs --out FILE: the real patch must not enter the notes")
     simulated: dict[str, list[dict[str, float]]] = {name: [] for name in PATHS}
     for seed in range(options.patients):
         subject = draw_subject(seed, prevalence=1.0)

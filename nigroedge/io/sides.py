@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tell which of the points that people marked is the left one, and which the right one.
+
+A label names a side by one of its words: `left`, `N1_L`, `L-N1`, `Rt. nigrosome`. Two points whose
+labels name none, such as 3-D Slicer's own F-1 and F-2, are told apart by position, and say so. What
+fits neither is refused: a point that is passed over may be the one that was meant.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from nigroedge.centroid import BY_POSITION, Centroid
+from nigroedge.errors import GeometryError, InputError
+
+Point = tuple[float, float, float]
+
+#: Words that name a side and nothing else. `lh` and `rh` are the hemispheres of FreeSurfer.
+_SIDES = {
+    **dict.fromkeys(("left", "l", "lt", "lh"), "left"),
+    **dict.fromkeys(("right", "r", "rt", "rh"), "right"),
+}
+#: A word so like `left` or `right` may be a slip of the pen: `rigth`, `letf`, `rihgt` have 0.75 to
+#: 0.8. One that is so by chance costs a message, never a side.
+_SLIP = 0.7
+#: The centres of the two nigrae lie 20.6 mm apart (CIT168 atlas): points much nearer along x may be
+#: one nigrosome marked twice.
+MIN_APART_MM = 8.0
+#: More of a label than this does not help to find it.
+_MAX_SHOWN = 40
+
+
+class Labelled(NamedTuple):
+    """One point of a file: where it stands there, its label, and its position, RAS+ mm."""
+
+    where: str
+    label: str
+    position: Point
+
+
+def by_side(points: Sequence[Labelled]) -> dict[str, Centroid]:
+    """Give each point its side.
+
+    Returns
+    -------
+    dict
+        'left' and 'right', or one of them.
+
+    Raises
+    ------
+    InputError
+        If a label names both sides, or none where another does; if a side is named twice; if there
+        is no point, or no label names a side and there are not two.
+    GeometryError
+        If labels contradict positions, or positions have to tell sides and lie too near.
+    """
+    if not points:
+        raise InputError("expected one point or two, labelled left and right, found none")
+    sides = [side_of(point.label, point.where) for point in points]
+    if any(sides):
+        return _by_label(points, sides)
+    for point in points:
+        _refuse_slip(point)
+    return _by_position(points)
+
+
+def _by_label(points: Sequence[Labelled], sides: Sequence[str | None]) -> dict[str, Centroid]:
+    found: dict[str, Labelled] = {}
+    for point, side in zip(points, sides, strict=True):
+        if side is None:
+            raise InputError(
+                f"{point.where}: expected a label that names a side, as others of this file do, "
+                f"got {shown(point.label)}"
+            )
+        if side in found:
+            raise InputError(
+                f"{point.where}: expected one {side} point, got a second one, "
+                f"{shown(point.label)} after {shown(found[side].label)}"
+            )
+        found[side] = point
+    if len(found) == 2 and not found["left"].position[0] < found["right"].position[0]:
+        left, right = (f"{found[side].position[0]:.1f}" for side in ("left", "right"))
+        raise GeometryError(
+            f"{found['left'].where}, {found['right'].where}: expected the left point to have a "
+            f"smaller x than the right one (RAS: x grows to the patient's right), got x {left} mm "
+            f"for the left and {right} mm for the right one"
+        )
+    return {side: Centroid(point.position) for side, point in found.items()}
+
+
+def _by_position(points: Sequence[Labelled]) -> dict[str, Centroid]:
+    if len(points) != 2:
+        labels = ", ".join(shown(point.label) for point in points[:4])
+        more = ", …" if len(points) > 4 else ""
+        raise InputError(
+            f"expected labels that name a side, or two points alone, which their positions tell "
+            f"apart; got {len(points)} point{'s' if len(points) > 1 else ''} without a side: "
+            f"{labels}{more}"
+        )
+    left, right = sorted(points, key=lambda point: point.position[0])
+    apart = right.position[0] - left.position[0]
+    if not apart >= MIN_APART_MM:
+        raise GeometryError(
+            f"expected labels that name a side, or two points at least {MIN_APART_MM:g} mm apart "
+            f"along x, got {shown(points[0].label)} and {shown(points[1].label)}, {apart:.1f} mm "
+            f"apart"
+        )
+    return {
+        side: Centroid(point.position, BY_POSITION)
+        for side, point in (("left", left), ("right", right))
+    }
+
+
+def side_of(label: str, where: str) -> str | None:
+    """Give the side that a label names, None if it names none.
+
+    Raises
+    ------
+    InputError
+        If it names both.
+    """
+    sides = {_SIDES[word] for word in _words(label) if word in _SIDES}
+    if len(sides) > 1:
+        raise InputError(
+            f"{where}: expected a label that names one side, got both in {shown(label)}"
+        )
+    return next(iter(sides), None)
+
+
+def _refuse_slip(point: Labelled) -> None:
+    named = ("left", "right")
+    for word in _words(point.label):
+        glued = any(side in word for side in named)
+        if glued or difflib.get_close_matches(word, named, cutoff=_SLIP):
+            raise InputError(
+                f"{point.where}: expected a label that names a side, such as left or right, or "
+                f"none, got {shown(point.label)}"
+            )
+
+
+def _words(label: str) -> Iterator[str]:
+    """Give the words of a label in lower case: it is split at all but letters, and at capitals.
+
+    >>> [*_words("N1_L"), *_words("leftNigrosome-1"), *_words("SNr"), *_words("él")]
+    ['n', 'l', 'left', 'nigrosome', 's', 'nr', 'él']
+    """
+    word = ""
+    # Composed, so that an accent belongs to its letter.
+    text = unicodedata.normalize("NFKC", label) + " "
+    for here, following in itertools.pairwise(itertools.chain(text, " ")):
+        inside = unicodedata.category(here)[0] in "LM"
+        humped = here.isupper() and (word[-1:].islower() or (word and following.islower()))
+        if word and (humped or not inside):
+            yield word.casefold()
+            word = ""
+        if inside:
+            word += here
+
+
+def shown(label: str) -> str:
+    """Give a label between quotes, escaped and cut, for a message."""
+    return repr(label if len(label) <= _MAX_SHOWN else label[:_MAX_SHOWN] + "…")

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Labels: which side they name, and which they only seem to."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nigroedge.centroid import BY_POSITION, GIVEN
+from nigroedge.errors import InputError
+from nigroedge.io.sides import MIN_APART_MM, Labelled, by_side, side_of
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        *("left", "Left", "LEFT", "l", "L", "N1_L", "left nigrosome-1", "L-N1", "nigrosome_left"),
+        *("Lt.", "NigrosomeL", "leftNigrosome", "N1L", "L1", "lh.nigrosome", "sub-01_side-L"),
+        *("SNr L", "nigrosome (left)", "Ｌ", "L/left", "l-1", "NIGROSOME_LEFT", "left_n1_v2"),
+    ],
+)
+def test_a_label_names_its_side_by_one_of_its_words(label):
+    assert "left" == side_of(label, "here")
+
+
+@pytest.mark.parametrize("label", ["R", "N1_R", "right", "nigrosome_R", "Rt", "rh", "RightSN"])
+def test_and_so_does_the_other(label):
+    assert "right" == side_of(label, "here")
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        *(
+            "F-1",
+            "F_2",
+            "N-1",
+            "MarkupsFiducial_1",
+            "",
+            "1",
+            "SNr",
+            "SNL",
+            "LN1",
+            "bright",
+            "cleft",
+        ),
+        *("él", "e\u0301l", "l\u0308", "rigth", "middle", "sinister", "links", "dex"),
+    ],
+)
+def test_a_letter_within_a_word_names_no_side(label):
+    assert side_of(label, "here") is None
+
+
+@pytest.mark.parametrize("label", ["left right", "L-R", "RightL", "SN-r L", "right (was left)"])
+def test_a_label_that_names_both_sides_is_refused_by_name(label):
+    with pytest.raises(InputError, match="here: expected a label that names one side, got both in"):
+        side_of(label, "here")
+
+
+@given(st.sampled_from([" ", "_", "-", ".", "1", "/"]), st.sampled_from(["", "nigrosome", "sn"]))
+def test_a_side_stays_itself_beside_any_other_word(mark, word):
+    for side, short in (("left", "l"), ("right", "r")):
+        for name in (side, short, side.upper(), short.upper(), side.title()):
+            assert side == side_of(f"{word}{mark}{name}", "") == side_of(f"{name}{mark}{word}", "")
+
+
+coordinate = st.floats(-200, 200)
+
+
+@given(st.tuples(coordinate, coordinate, coordinate), st.tuples(coordinate, coordinate, coordinate))
+def test_by_position_the_smaller_x_is_left_whatever_the_order(a, b):
+    points = [Labelled("", "F-1", a), Labelled("", "F-2", b)]
+    if abs(a[0] - b[0]) < MIN_APART_MM:
+        for two in (points, points[::-1]):
+            with pytest.raises(InputError, match="at least 8 mm apart along x"):
+                by_side(two)
+        return
+    expected = {"left": min(a, b), "right": max(a, b)}
+
+    assert expected == by_side(points) == by_side(points[::-1])
+    assert [BY_POSITION] * 2 == [one.source for one in by_side(points).values()]
+
+
+@given(st.tuples(coordinate, coordinate, coordinate), st.tuples(coordinate, coordinate, coordinate))
+def test_labels_and_positions_agree_or_are_refused(a, b):
+    points = [Labelled("", "n1_l", a), Labelled("", "n1_r", b)]
+    if not a[0] < b[0]:
+        with pytest.raises(InputError, match="expected the left point to have a smaller x"):
+            by_side(points)
+        return
+
+    assert {"left": a, "right": b} == by_side(points)
+    assert [GIVEN] * 2 == [one.source for one in by_side(points).values()]
