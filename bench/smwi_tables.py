@@ -24,11 +24,13 @@ from qsm_ci.qsm_eval import hfen, nrmse_challenge, xsim
 
 from nigroedge.smwi import METHODS, MultiEcho, reconstruct
 from nigroedge.smwi.background import resharp, vsharp
-from nigroedge.smwi.dipole import tkd, tv_admm
+from nigroedge.smwi.dipole import tkd
 from nigroedge.smwi.fourier import FourierGrid
 from nigroedge.smwi.frequency import hz_per_ppm
 from nigroedge.smwi.ilsqr import ilsqr
 from nigroedge.smwi.kernels import dipole_kernel
+from nigroedge.smwi.masked import MaskedMap
+from nigroedge.smwi.tv import tv_admm
 from tests.smwi_phantom import (
     ECHO_TIMES_S,
     FIELD_T,
@@ -51,10 +53,8 @@ DIPOLES = {
 }
 BACKGROUNDS: dict[str, Callable[..., Any]] = {
     "V-SHARP 6…2 mm (default)": vsharp,
-    "V-SHARP 12…1 mm": lambda f, m, g: vsharp(
-        f, m, g, radii_mm=tuple(map(float, range(12, 0, -1)))
-    ),
-    "RESHARP 3 mm": lambda f, m, g: resharp(f, m, g, radius_mm=3.0),
+    "V-SHARP 12…1 mm": lambda field: vsharp(field, radii_mm=tuple(map(float, range(12, 0, -1)))),
+    "RESHARP 3 mm": lambda field: resharp(field, radius_mm=3.0),
     "RESHARP 6 mm": resharp,
 }
 
@@ -88,16 +88,20 @@ def contrast_ppb(chi: Any, head: Head, mask: Any) -> float:
     return float(1e3 * (nigra - nigrosome))
 
 
+def on_slab(field: Any, head: Head, workers: int) -> MaskedMap:
+    grid = FourierGrid(head.chi.shape, VOXEL_MM, 24.0, workers)  # type: ignore[arg-type]
+    return MaskedMap(field.astype(np.float32), head.mask, grid)
+
+
 def dipole_table(heads: dict[float, Head], workers: int) -> None:
     """Every step on the same field; stops where TV < iLSQR < TKD in NRMSE does not hold."""
     print("\n| tilt | step | xSIM | NRMSE % | detrended % | HFEN % | s | MB |\n|" + "---|" * 8)
     for tilt, head in heads.items():
         noise = np.random.default_rng(0).normal(scale=NOISE_PPM, size=head.chi.shape)
-        field = np.where(head.mask, local_field(head, forward) + noise, 0).astype(np.float32)
-        grid = FourierGrid(head.chi.shape, VOXEL_MM, 24.0, workers)  # type: ignore[arg-type]
+        field = on_slab(local_field(head, forward) + noise, head, workers)
         errors = {}
         for name, solve in DIPOLES.items():
-            found, seconds, peak = measured(solve, field, head.mask, grid, head.b0)
+            found, seconds, peak = measured(solve, field, head.b0)
             row = scores(found.chi, head.chi, head.mask)
             errors[name] = nrmse_challenge(found.chi, head.chi * head.mask, head.mask)[0]
             print(f"| {tilt:g}° | {name} | {row} | {seconds:.1f} | {peak:.0f} |", flush=True)
@@ -138,9 +142,10 @@ def ball_table(workers: int) -> None:
     for tilt in TILTS:
         b0 = (0.0, float(np.sin(np.radians(tilt))), float(np.cos(np.radians(tilt))))
         padded = qsm_forward.generate_field(np.pad(chi, 24), voxel_size=[1, 1, 1], B0_dir=list(b0))
-        field = np.where(mask, padded[24:-24, 24:-24, 24:-24] + noise, 0).astype(np.float32)
+        inner = (padded[24:-24, 24:-24, 24:-24] + noise).astype(np.float32)
+        field = MaskedMap(inner, mask, grid)
         for name, solve in DIPOLES.items():
-            print(f"| {tilt:g}° | {name} | {scores(solve(field, mask, grid, b0).chi, chi, mask)} |")
+            print(f"| {tilt:g}° | {name} | {scores(solve(field, b0).chi, chi, mask)} |")
 
 
 def background_table(heads: dict[float, Head], workers: int) -> None:
@@ -151,13 +156,12 @@ def background_table(heads: dict[float, Head], workers: int) -> None:
     for tilt, head in heads.items():
         truth = local_field(head, forward)
         noise = np.random.default_rng(0).normal(scale=NOISE_PPM, size=head.chi.shape)
-        field = np.where(head.mask, total_field(head, forward) + noise, 0).astype(np.float32)
-        grid = FourierGrid(head.chi.shape, VOXEL_MM, 24.0, workers)  # type: ignore[arg-type]
-        common = resharp(field, head.mask, grid).mask
+        field = on_slab(total_field(head, forward) + noise, head, workers)
+        common = resharp(field).mask
         for name, remove in BACKGROUNDS.items():
-            found, seconds, _ = measured(remove, field, head.mask, grid)
+            found, seconds, _ = measured(remove, field)
             left = 100 * found.mask.sum() / head.mask.sum()
-            row = scores(found.field, truth, common)
+            row = scores(found.values, truth, common)
             print(f"| {tilt:g}° | {name} | {left:.0f} | {row} | {seconds:.1f} |", flush=True)
 
 

@@ -292,6 +292,16 @@ def test_one_list_says_all_that_is_wrong_with_the_images(cohort, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_nobody_is_dealt_to_two_splits_by_two_spellings(shared_cases, tmp_path, capsys):
+    table = shared_cases / "36-split-apart-by-spelling/table.csv"
+
+    assert 1 == main(["cohort", "--table", str(table), "-o", str(tmp_path / "out")])
+    error = capsys.readouterr().err
+    assert "30 problems" in error
+    assert 30 == error.count("in leading zeros alone")
+    assert not (tmp_path / "out").exists()
+
+
 def test_simulation_and_a_table_exclude_each_other(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["cohort", "--table", "t.csv", "--participants", "3", "-o", "out"])

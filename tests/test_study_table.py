@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cohort table: read back to the bit, and every problem of a broken one said at once."""
 
+import csv
+import io
 import math
-import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nigroedge.errors import InputError, TableError
+from nigroedge.io.sheet import is_missing, number
+from nigroedge.study.identity import person
 from nigroedge.study.images import check_images
 from nigroedge.study.table import MAX_BYTES, Row, read_table, write_table
 from tests.nifti_files import nifti_bytes
+
+
+def dialect(text, delimiter, other, sign):
+    """Write a table with another delimiter and decimal sign; identities stay as they are."""
+    buffer = io.StringIO()
+    csv.writer(buffer, delimiter=other).writerows(
+        [
+            row[0],
+            *(cell.replace(".", sign) if number(cell) is not None else cell for cell in row[1:]),
+        ]
+        for row in csv.reader(io.StringIO(text), delimiter=delimiter)
+    )
+    return buffer.getvalue()
+
 
 TABLE = """\
 participant_id,side,image,x,y,z,sbr,reading,spect,split,expected_sbr,predicted,predicted_b,site
@@ -80,15 +97,29 @@ def test_every_column_is_read(read, tmp_path):
         lambda text: text.replace("\n", "\r"),
         lambda text: text + "\n\n,,,,,,,,,,,,,\n",
         lambda text: text.replace(",", "\t").replace("Müller\t", "Müller,"),
+        lambda text: text.replace(",", "\t").replace("Müller\t", "Müller,").encode("utf-16"),
+        lambda text: dialect(text, ",", ";", ","),
+        lambda text: text.replace("\n", ",,\n"),
+        lambda text: "".join(f"{i},{line}\n" for i, line in enumerate(text.splitlines()))[1:],
+        lambda text: text.replace(",,,,,,,,", ",NA,n/a,N/A,NA,n/a,,n/a,"),
     ],
-    ids=["spreadsheet", "old-mac", "empty-rows", "tsv"],
+    ids=[
+        *("spreadsheet", "old-mac", "empty-rows", "tsv", "utf-16", "german", "trailing", "index"),
+        "n/a",
+    ],
 )
 def test_the_same_rows_come_out_of_every_way_to_store_them(read, change):
+    """Of a spreadsheet in half of Europe, of R, of pandas, of BIDS."""
     assert read(TABLE) == read(change(TABLE))
 
 
 ids = st.text(min_size=1, max_size=8).filter(
-    lambda text: text.isprintable() and text == text.strip() and text[0] not in "=+-@"
+    lambda text: (
+        text.isprintable()
+        and text == text.strip()
+        and text[0] not in "=+-@"
+        and not is_missing(text)
+    )
 )
 ratios = st.none() | st.floats(-1, 100, exclude_min=True, exclude_max=True)
 millimetres = st.floats(allow_nan=False, allow_infinity=False)
@@ -115,7 +146,7 @@ words = {
         min_size=1,
         max_size=8,
         # Sides of one participant stay apart: left and right of one image must not cross.
-        unique_by=lambda row: unicodedata.normalize("NFC", row.participant_id),
+        unique_by=lambda row: person(row.participant_id),
     ),
     st.sampled_from([None, "train", "test"]),
 )
@@ -126,6 +157,26 @@ def test_what_is_written_is_read_back_to_the_bit(tmp_path_factory, rows, split):
 
     assert rows == read_table(path)
     assert [path] == list(path.parent.iterdir())
+
+
+@given(
+    st.lists(st.tuples(ids, ratios, millimetres), min_size=1, unique_by=lambda row: person(row[0])),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    st.sampled_from([",", ";", "\t"]),
+    st.sampled_from([".", ","]),
+)
+def test_what_is_written_is_read_back_from_every_dialect(
+    tmp_path_factory, values, encoding, delimiter, sign
+):
+    path = tmp_path_factory.mktemp("table") / "table.csv"
+    rows = [
+        Row(name, "left", centre_mm=(x, 0.0, -x), sbr=sbr, line=line)
+        for line, (name, sbr, x) in enumerate(values, 2)
+    ]
+    write_table(path, rows)
+    path.write_bytes(dialect(path.read_text(), "\t", delimiter, sign).encode(encoding))
+
+    assert rows == read_table(path)
 
 
 def test_images_in_the_folder_are_written_relative_to_it(tmp_path):
@@ -185,7 +236,7 @@ def test_all_problems_are_said_at_once_in_the_order_of_the_lines(read):
         "line 11: expected sbr between -1 and 100",
         "line 11: expected a participant_id that does not begin with = + - or @, which a "
         "spreadsheet would run as a formula",
-        "line 12: expected sbr to be a finite number with a point, not a comma; got another text",
+        "line 12: expected one decimal sign, got a comma on line 12 and a point on line 2",
         "line 13: expected sbr to be a finite number, got another text",
         "line 14: expected the left centroid to have a smaller x than the right one (RAS: x grows "
         "to the patient's right), got the opposite of lines 13 and 14",
@@ -196,7 +247,12 @@ def test_all_problems_are_said_at_once_in_the_order_of_the_lines(read):
     ("table", "expected"),
     [
         ("", ["line 1: expected a column participant_id, found none"]),
-        ("participant_id;side\nP1;left\n", ["line 1: expected columns separated by commas"]),
+        ("participant_id;side,sbr\n", ["line 1: expected one delimiter between the names of"]),
+        ("sep=;\nparticipant_id,side\n", ["line 2: expected semicolons, as line 1 says, between"]),
+        ("participant_id,side\nNA,left\n", ["line 2: expected participant_id, got nothing"]),
+        ("participant_id,side\nP1,n/a\n", ["line 2: expected side, got nothing"]),
+        ("participant_id,side,sbr\nP,left,#N/A\n", ["line 2: expected sbr to be a finite number"]),
+        ("participant_id,side,\nP,left,2\n", ["line 2: expected 2 cells, got 3"]),
         ("participant_id,side,side\nP1,left,left\n", ["line 1: expected each column once"]),
         ("participant_id,Side\nP1,left\n", ["column side", "expected side spelled so, got 'Side'"]),
         ("participant_id,side,x\nP1,left,1\n", ["expected the columns x, y and z, got x alone"]),
@@ -204,7 +260,10 @@ def test_all_problems_are_said_at_once_in_the_order_of_the_lines(read):
         ('participant_id,"side\nP1,left\n', ["line 1: expected the names of the columns"]),
         ("participant_id,side\n P1,left\n", ["line 2: expected a participant_id without space"]),
         ("participant_id,side\n\u202eP1,left\n", ["line 2: expected a participant_id of"]),
-        ("participant_id,side\n\u00e9,left\ne\u0301,right\n", ["line 3: expected one spelling"]),
+        (
+            "participant_id,side\n\u00e9,left\ne\u0301,right\n",
+            ["line 3: expected one spelling of each"],
+        ),
         ("participant_id,side,split\nA,left,test\nB,left,\n", ["line 3: expected a split on"]),
         ("participant_id,side,split\nA,left,test\nB,left,x\n", ["line 3: expected split train or"]),
         ("participant_id,side,predicted\nA,left,1e3\n", ["line 2: expected a prediction between"]),
@@ -225,11 +284,11 @@ def test_what_can_be_read_in_two_ways_is_refused(read, table, expected):
     ("content", "message"),
     [
         (TABLE.encode("latin-1"), "line 4: expected UTF-8"),
-        (TABLE.encode() + b"\0", "line 5: expected no NUL"),
-        (TABLE.encode("utf-16"), "line 1: expected UTF-8"),
+        (TABLE.encode() + b"\0", "line 5: expected text without NUL"),
+        (TABLE.encode("utf-32"), "line 1: expected text without NUL"),
         (b"a" * (MAX_BYTES + 1), f"at most {MAX_BYTES} bytes"),
     ],
-    ids=["latin-1", "nul", "utf-16", "huge"],
+    ids=["latin-1", "nul", "utf-32", "huge"],
 )
 def test_what_is_no_table_is_refused(read, content, message):
     with pytest.raises(InputError, match=message):

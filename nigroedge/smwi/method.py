@@ -13,8 +13,9 @@ from nigroedge.smwi.background import (
     VSHARP_THRESHOLD,
 )
 from nigroedge.smwi.channels import OFFSET_SIGMA_VOXELS
-from nigroedge.smwi.dipole import TKD_THRESHOLD, TV_ITERATIONS, TV_LAMBDA
+from nigroedge.smwi.dipole import TKD_THRESHOLD
 from nigroedge.smwi.mask import OPENING_MM
+from nigroedge.smwi.tv import TvOptions
 from nigroedge.smwi.weighting import CHI_THRESHOLD_PPM, POWER
 
 
@@ -44,8 +45,8 @@ class Method:
     resharp_radius_mm: float = RESHARP_RADIUS_MM
     resharp_lambda: float = RESHARP_LAMBDA
     tkd_threshold: float = TKD_THRESHOLD
-    tv_lambda: float = TV_LAMBDA
-    tv_iterations: int = TV_ITERATIONS
+    tv_lambda: float = TvOptions.regularisation
+    tv_iterations: int = TvOptions.stopping.iterations
     margin_mm: float = 24.0
 
 

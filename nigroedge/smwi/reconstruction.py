@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,18 @@ import numpy.typing as npt
 
 import nigroedge
 from nigroedge.engine import resolve_threads
-from nigroedge.smwi.background import LocalField, resharp, vsharp
+from nigroedge.smwi.background import resharp, vsharp
 from nigroedge.smwi.channels import combine_channels, root_sum_of_squares
-from nigroedge.smwi.dipole import Susceptibility, tkd, tv_admm
+from nigroedge.smwi.dipole import Susceptibility, tkd
 from nigroedge.smwi.fourier import Floats, FourierGrid, Mask, Shape3
 from nigroedge.smwi.frequency import fit_frequency, hz_per_ppm, reliability, unwrap_in_time
 from nigroedge.smwi.ilsqr import ilsqr
 from nigroedge.smwi.mask import brain_mask, checked_mask
+from nigroedge.smwi.masked import MaskedMap, inside
 from nigroedge.smwi.method import METHODS, Method
 from nigroedge.smwi.scan import MultiEcho
+from nigroedge.smwi.solvers import Step
+from nigroedge.smwi.tv import TvOptions, tv_admm
 from nigroedge.smwi.unwrap import unwrap_exact, unwrap_laplacian, wrap
 from nigroedge.smwi.weighting import weight_magnitude
 from nigroedge.volume import Volume
@@ -115,7 +119,7 @@ def reconstruct(
         phase=wrap(scan.radians[..., 0, 0]),
         unwrapped=_embedded(field_map.unwrapped_last, box, whole.shape),
         frequency_hz=_embedded(field_map.frequency_hz, box, whole.shape),
-        local_field_ppm=_embedded(local.field, box, whole.shape),
+        local_field_ppm=_embedded(local.values, box, whole.shape),
         chi_ppm=smwi_chi,
         reliability=_embedded(field_map.reliability, box, whole.shape),
         mask=whole,
@@ -203,8 +207,7 @@ class _Run:
         unwrapped = self._unwrap_echoes(inner)
         self.progress("frequency", 0.0)
         times = self.scan.echo_times_s
-        frequency = fit_frequency(unwrapped, inner.magnitude, times)
-        frequency = np.where(inner.mask, frequency, np.float32(0))
+        frequency = inside(fit_frequency(unwrapped, inner.magnitude, times), inner.mask)
         trust = reliability(unwrapped, inner.magnitude, frequency, times, inner.mask)
         self.progress("frequency", 1.0)
         return _FieldMap(frequency, trust, unwrapped[..., -1])
@@ -217,7 +220,7 @@ class _Run:
             difference = unwrap_exact(difference, inner.mask, trust)
             times = self.scan.echo_times_s
             unwrapped = unwrap_in_time(inner.phase, difference, inner.magnitude, times)
-            return np.where(inner.mask[..., None], unwrapped, np.float32(0))
+            return inside(unwrapped, inner.mask[..., None])
         unwrapped = np.empty_like(inner.phase)
         n_echoes = inner.phase.shape[3]
         for echo in range(n_echoes):
@@ -227,57 +230,35 @@ class _Run:
             )
         return unwrapped
 
-    def local_field(self, inner: _Inner, frequency_hz: Floats) -> LocalField:
+    def local_field(self, inner: _Inner, frequency_hz: Floats) -> MaskedMap:
+        method, step = self.method, self._begun("background")
         field_ppm = frequency_hz / np.float32(hz_per_ppm(self.scan.field_strength_t))
-        method = self.method
-
-        def step(done: float) -> None:
-            self.progress("background", done)
-
-        step(0.0)
+        total = MaskedMap(field_ppm, inner.mask, inner.grid)
         if method.background == "vsharp":
-            return vsharp(
-                field_ppm,
-                inner.mask,
-                inner.grid,
-                radii_mm=method.vsharp_radii_mm,
-                threshold=method.vsharp_threshold,
-                step=step,
-            )
-        return resharp(
-            field_ppm,
-            inner.mask,
-            inner.grid,
-            radius_mm=method.resharp_radius_mm,
-            regularisation=method.resharp_lambda,
-            step=step,
-        )
+            radii_mm, threshold = method.vsharp_radii_mm, method.vsharp_threshold
+            return vsharp(total, radii_mm=radii_mm, threshold=threshold, step=step)
+        radius_mm, regularisation = method.resharp_radius_mm, method.resharp_lambda
+        return resharp(total, radius_mm=radius_mm, regularisation=regularisation, step=step)
 
-    def susceptibility(self, inner: _Inner, local: LocalField, weight: Floats) -> Susceptibility:
-        def step(done: float) -> None:
-            self.progress("dipole", done)
-
-        step(0.0)
-        method, b0 = self.method, self.scan.b0
+    def susceptibility(self, inner: _Inner, local: MaskedMap, weight: Floats) -> Susceptibility:
+        method, b0, step = self.method, self.scan.b0, self._begun("dipole")
         if method.dipole == "tkd":
-            return tkd(local.field, local.mask, inner.grid, b0, threshold=method.tkd_threshold)
+            return tkd(local, b0, threshold=method.tkd_threshold)
         if method.dipole == "ilsqr":
-            return ilsqr(local.field, local.mask, inner.grid, b0, step=step)
-        return tv_admm(
-            local.field,
-            local.mask,
-            inner.grid,
-            b0,
-            weight=weight,
-            support=inner.mask,
-            regularisation=method.tv_lambda,
-            iterations=method.tv_iterations,
-            step=step,
-        )
+            return ilsqr(local, b0, step=step)
+        stopping = replace(TvOptions.stopping, iterations=method.tv_iterations)
+        options = TvOptions(method.tv_lambda, stopping)
+        support = inner.mask
+        return tv_admm(local, b0, weight=weight, support=support, options=options, step=step)
+
+    def _begun(self, stage: str) -> Step:
+        """Say that a stage begins, and give what says how far it is."""
+        self.progress(stage, 0.0)
+        return partial(self.progress, stage)
 
 
 def _parameters(
-    run: _Run, mask_given: bool, mask: Mask, local: LocalField, chi: Susceptibility
+    run: _Run, mask_given: bool, mask: Mask, local: MaskedMap, chi: Susceptibility
 ) -> dict[str, Any]:
     scan = run.scan
     return {

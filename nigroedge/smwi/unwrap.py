@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nigroedge.extra import from_extra
+from nigroedge.smwi.differences import neighbours
 from nigroedge.smwi.fourier import Floats, Mask, Vector3, scipy_fft
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def unwrap_laplacian(
     fft = scipy_fft()
     divergence = np.zeros(phase.shape, np.float32)
     for axis, step in enumerate(voxel_size_mm):
-        here, there = _neighbours(axis)
+        here, there = neighbours(axis)
         flow = wrap(phase[there] - phase[here]) / np.float32(step**2)
         flow *= mask[there] & mask[here]
         divergence[here] += flow
@@ -70,14 +71,6 @@ def unwrap_laplacian(
     added = (unwrapped - phase)[mask]
     offset = np.float32(np.angle(np.mean(np.exp(1j * added), dtype=np.complex128)))
     return cast("Floats", np.where(mask, unwrapped - offset, np.float32(0)))
-
-
-def _neighbours(axis: int) -> tuple[Any, Any]:
-    """Indices of all voxels that have a next one along an axis, and of those next ones."""
-    here = [slice(None)] * 3
-    there = [slice(None)] * 3
-    here[axis], there[axis] = slice(None, -1), slice(1, None)
-    return tuple(here), tuple(there)
 
 
 def _neumann_laplacian(shape: tuple[int, ...], voxel_size_mm: Vector3) -> Floats:
@@ -130,7 +123,7 @@ def _edges(phase: Floats, mask: Mask, reliability: Floats) -> tuple[Any, Any, Fl
     scale = np.float32(max(float(reliability[mask].max(initial=0)), 1e-30))
     heads, tails, costs = [], [], []
     for axis in range(3):
-        here, there = _neighbours(axis)
+        here, there = neighbours(axis)
         both = mask[here] & mask[there]
         jump = np.abs(wrap(phase[there][both] - phase[here][both])) / np.float32(math.pi)
         trust = np.minimum(reliability[here][both], reliability[there][both]) / scale

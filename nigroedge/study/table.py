@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cohort table: one row for each side of each participant, read strictly and all at once.
 
-CSV or TSV in UTF-8; a tab in the header line makes it TSV. Whatever is wrong is said in one list,
-each with its line, so that a table is mended in one go. The list never repeats what a cell says
-unless that is one of the words that the column knows: a cell may hold a name or an identifier, and
-so may the path of an image.
+A table as spreadsheets and programs write it (`nigroedge.io.sheet`). Whatever is wrong is said in
+one list, each with its line, so that a table is mended in one go. The list never repeats what a
+cell says unless that is one of the words that the column knows: a cell may hold a name or an
+identifier, and so may the path of an image.
 """
 
 from __future__ import annotations
@@ -12,16 +12,25 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
-import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Literal, cast
 
-from nigroedge.errors import InputError, TableError
+from nigroedge.errors import FormatError, InputError, TableError
 from nigroedge.io.bounded import read_bounded
+from nigroedge.io.sheet import (
+    Line,
+    Sheet,
+    decode,
+    is_missing,
+    number,
+    read_sheet,
+    two_decimal_signs,
+)
+from nigroedge.names import quoted
+from nigroedge.study.identity import differences, person
 
 Side = Literal["left", "right"]
 Reading = Literal["intact", "lost"]
@@ -51,11 +60,6 @@ COLUMNS = (
 )
 #: What a spreadsheet takes for the beginning of a formula, and would run.
 _FORMULA = ("=", "+", "-", "@")
-_BROKEN = (
-    f"expected cells of at most {csv.field_size_limit()} characters, with their quotes closed on "
-    f"the same line"
-)
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,8 @@ def read_table(
     Parameters
     ----------
     path : path-like
-        At most 64 MiB. Relative paths in its column `image` start from its folder.
+        At most 64 MiB, in any dialect that nigroedge.io.sheet reads. Cells that are empty, n/a or
+        NA have no value. Relative paths in its column `image` start from its folder.
     need : collection of str
         Columns that must be there and filled in every row, beside participant_id and side.
     unscanned : collection of {'train', 'validation', 'test'}
@@ -134,9 +139,9 @@ def read_table(
     if unknown:
         raise ValueError(f"expected columns of a cohort table, got {', '.join(sorted(unknown))}")
     path = Path(path)
-    heading = repr(str(path))
+    heading = quoted(path)
     try:
-        text = _read_text(path)
+        text = decode(read_bounded(path, what="a table", max_bytes=MAX_BYTES))
     except OSError as error:
         raise InputError(f"{heading}: {error.strerror or type(error).__name__}") from error
     except InputError as error:
@@ -168,25 +173,13 @@ def write_table(path: str | PathLike[str], rows: Sequence[Row]) -> None:
         content = buffer.getvalue().encode()
     except UnicodeEncodeError as error:
         raise InputError("expected the images' paths in UTF-8, got bytes that are none") from error
-    _parse(buffer.getvalue(), f"{str(path)!r}, to be written", folder, ())
+    _parse(buffer.getvalue(), f"{quoted(path)}, to be written", folder, ())
     partial = path.with_name(f"{path.name}.partial")
     partial.write_bytes(content)
     partial.replace(path)
 
 
 # ------------------------------------------------------------------------------------------ reading
-
-
-def _read_text(path: Path) -> str:
-    content = read_bounded(path, what="a table", max_bytes=MAX_BYTES)
-    try:
-        text = content.decode("utf-8-sig")  # spreadsheets put a byte-order mark before the text
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise InputError(f"line {line}: expected UTF-8 text, got another encoding") from error
-    if "\0" in text:
-        raise InputError(f"line {text[: text.index(chr(0))].count(chr(10)) + 1}: expected no NUL")
-    return text
 
 
 def _parse(
@@ -197,56 +190,43 @@ def _parse(
     unscanned: Collection[Split] = (),
 ) -> list[Row]:
     """Read the text of a table, or raise one TableError with all that is wrong."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    delimiter = "\t" if "\t" in lines[0] else ","
-    header = _split_line(lines[0], delimiter)
-    problems = [(1, problem) for problem in _header_problems(header, delimiter, need)]
-    if header is None or problems:
-        raise TableError(heading, listed(problems))
-    readings = []
-    for number, line in enumerate(lines[1:], 2):
-        cells = _split_line(line, delimiter)
-        if cells is None:
-            problems.append((number, _BROKEN))
-        elif not any(cell.strip() for cell in cells):
-            continue
-        elif len(cells) != len(header):
-            problems.append((number, f"expected {len(header)} cells, got {len(cells)}"))
-        else:
-            row = dict(zip(header, cells, strict=True))
-            without = {"image"} if row.get("split") in unscanned else set()
-            readings.append(_Reading(number, row, folder, {*need} - without))
+    try:
+        sheet = read_sheet(text, {*COLUMNS, "predicted"})
+    except FormatError as error:
+        raise TableError(heading, [str(error)]) from error
+    of_header = [(sheet.header_line, problem) for problem in _header_problems(sheet.columns, need)]
+    if of_header:
+        raise TableError(heading, listed(of_header))
+    problems = list(sheet.problems)
+    readings = [_Reading(line, folder, _needed(line, need, unscanned)) for line in sheet.lines]
     rows = [reading.row() for reading in readings]
     problems += [(one.line, problem) for one in readings for problem in one.problems]
+    mixed = two_decimal_signs(_numbers(sheet))
+    problems += [mixed] if mixed else []
     problems += list(_joint_problems(rows, {line for line, _ in problems}))
     if not rows and not problems:
-        problems.append((2, "expected at least one row, got none"))
+        problems.append((sheet.header_line + 1, "expected at least one row, got none"))
     if problems:
         raise TableError(heading, listed(problems))
     return rows
 
 
-def _split_line(line: str, delimiter: str) -> list[str] | None:
-    """Give the cells of a line; None if its quotes are not closed or a cell has no end."""
-    try:
-        return next(csv.reader([line], delimiter=delimiter, strict=True), [])
-    except csv.Error:
-        return None
+def _needed(line: Line, need: Collection[str], unscanned: Collection[Split]) -> set[str]:
+    return {*need} - ({"image"} if line.cells.get("split") in unscanned else set())
 
 
-def _header_problems(
-    header: list[str] | None, delimiter: str, need: Collection[str]
-) -> Iterator[str]:
-    if header is None:
-        yield "expected the names of the columns, with their quotes closed"
-        return
-    if len(header) == 1 and ";" in header[0]:
-        yield "expected columns separated by commas or tabs, got semicolons"
-        return
+def _numbers(sheet: Sheet) -> Iterator[tuple[int, str]]:
+    """Give every cell that should hold a number, with its line."""
+    numeric = {*_COORDINATES, *_BINDING_RATIOS}
+    columns = [name for name in sheet.columns if name in numeric or _predicts(name)]
+    return ((line.number, line.cells[name]) for line in sheet.lines for name in columns)
+
+
+def _header_problems(header: Sequence[str], need: Collection[str]) -> Iterator[str]:
     known = {*COLUMNS, "predicted"}
     for name in (n for n in COLUMNS if n in {*_ALWAYS, *need} and n not in header):
         yield f"expected a column {name}, found none"
-    for name in sorted({n for n in header if n and header.count(n) > 1}):
+    for name in sorted({n for n in header if header.count(n) > 1}):
         yield f"expected each column once, got {name if name in known else 'another column'} twice"
     for name in header:
         if name not in known and name.strip().lower() in known:
@@ -259,11 +239,9 @@ def _header_problems(
 class _Reading:
     """One line of a table on its way to a Row; what is wrong with it is gathered in `problems`."""
 
-    def __init__(
-        self, line: int, cells: Mapping[str, str], folder: Path, need: Collection[str]
-    ) -> None:
-        self.line, self.problems = line, list[str]()
-        self._cells, self._folder, self._need = cells, folder, {*_ALWAYS, *need}
+    def __init__(self, line: Line, folder: Path, need: Collection[str]) -> None:
+        self.line, self.problems = line.number, list[str]()
+        self._cells, self._folder, self._need = line.cells, folder, {*_ALWAYS, *need}
 
     def row(self) -> Row:
         """Read every cell. Where there are problems the row stands for what could be read."""
@@ -284,21 +262,23 @@ class _Reading:
             other={
                 name: cell
                 for name, cell in self._cells.items()
-                if name and name not in COLUMNS and not _predicts(name)
+                if name not in COLUMNS and not _predicts(name)
             },
         )
 
     def _cell(self, name: str) -> str:
+        """Give the text of a cell, nothing if it says that it has no value."""
         cell = self._cells.get(name, "")
-        if name in self._need and not cell.strip():
+        missing = is_missing(cell)
+        if name in self._need and missing:
             self.problems.append(f"expected {name}, got nothing")
-        return cell
+        return "" if missing else cell
 
     def _participant(self) -> str:
         name = self._cell("participant_id")
         if not name.isprintable():
             self.problems.append("expected a participant_id of printable characters")
-        elif name.strip() and name != name.strip():
+        elif name != name.strip():
             self.problems.append("expected a participant_id without space around it")
         elif name.startswith(_FORMULA):
             self.problems.append(
@@ -311,7 +291,7 @@ class _Reading:
         cell = self._cell(name)
         if cell in WORDS[name]:
             return cell
-        if cell.strip():
+        if cell:
             known = cell.strip().casefold() in WORDS[name]
             expected = " or ".join(WORDS[name])
             got = repr(cell) if known else "something else"
@@ -320,11 +300,11 @@ class _Reading:
 
     def _image(self) -> Path | None:
         cell = self._cell("image")
-        return self._folder / cell if cell.strip() else None
+        return self._folder / cell if cell else None
 
     def _centre(self) -> Vector | None:
         values = [self._number(name) for name in _COORDINATES]
-        given = [name for name in _COORDINATES if self._cells.get(name, "").strip()]
+        given = [name for name in _COORDINATES if not is_missing(self._cells.get(name, ""))]
         if given and len(given) < 3 and not set(_COORDINATES) & self._need:
             self.problems.append(f"expected x, y and z or none, got {' and '.join(given)} alone")
         x, y, z = values
@@ -347,16 +327,12 @@ class _Reading:
         return value
 
     def _number(self, name: str) -> float | None:
-        cell = self._cell(name).strip()
-        if not cell:
+        cell = self._cell(name)
+        value = number(cell)
+        if cell and (value is None or not math.isfinite(value)):
+            self.problems.append(f"expected {_shown(name)} to be a finite number, got another text")
             return None
-        if not _NUMBER.fullmatch(cell) or not math.isfinite(float(cell)):
-            comma = " with a point, not a comma;" if re.fullmatch(r"-?[0-9]+,[0-9]+", cell) else ","
-            self.problems.append(
-                f"expected {_shown(name)} to be a finite number{comma} got another text"
-            )
-            return None
-        return float(cell)
+        return value
 
 
 def _shown(column: str) -> str:
@@ -371,7 +347,7 @@ def _joint_problems(rows: Sequence[Row], troubled: Collection[int]) -> Iterator[
     """Say where rows contradict one another; lines in `troubled` have problems of their own."""
     first: dict[tuple[str, str | None], Row] = {}
     split_of: dict[str, Row] = {}
-    spelled: dict[str, Row] = {}
+    spelled: dict[str, dict[str, Row]] = {}
     splits = any(row.split for row in rows)
     for row in rows:
         name = row.participant_id
@@ -385,13 +361,15 @@ def _joint_problems(rows: Sequence[Row], troubled: Collection[int]) -> Iterator[
                 f"expected a participant in one split, got {row.split}, and {other.split} on line "
                 f"{other.line}",
             )
-        like = spelled.setdefault(unicodedata.normalize("NFC", name), row)
-        if like.participant_id != name:
+        spellings = spelled.setdefault(person(name), {})
+        if name and name not in spellings and spellings:
+            like = next(iter(spellings.values()))
             yield (
                 row.line,
-                f"expected one spelling of a participant_id, got one that differs from line "
-                f"{like.line} in its Unicode form alone",
+                f"expected one spelling of each participant_id, got one that differs from line "
+                f"{like.line}'s in {' and '.join(differences(like.participant_id, name))} alone",
             )
+        spellings.setdefault(name, row)
         if splits and row.split is None and row.line not in troubled:
             yield row.line, "expected a split on every row or on none, got nothing"
     yield from _crossed(first.values())

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether two spellings of a participant's identity may be one person.
+
+A spreadsheet makes 7 of 007 and 7.0 of 7; people write sub-07, SUB-07 and sub-7 for one another; a
+Mac composes an umlaut in another way than Windows. Taken for two persons they end on both sides of
+a split, and no score says so.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+#: What may differ between two spellings of one identity, in the order in which it is taken away.
+#: Folding case may leave a text that is not composed, so that is done again.
+_STEPS: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("Unicode form", lambda text: _composed(text)),
+    ("case", str.casefold),
+    ("Unicode form", lambda text: _composed(text)),
+    ("spaces", lambda text: "".join(text.split())),
+    ("a sub- prefix", lambda text: re.sub(r"^sub(?:[-_]+(?=.)|(?=[0-9]))", "", text)),
+    ("a decimal zero", lambda text: re.sub(r"^([0-9]+)[.,]0+$", r"\1", text)),
+    ("leading zeros", lambda text: re.sub(r"(?<![0-9.,])0+(?=[0-9])", "", text)),
+)
+
+
+def person(identity: str) -> str:
+    """Give what all spellings of an identity have in common.
+
+    >>> person("sub-007"), person("7"), person("SUB 7")
+    ('7', '7', '7')
+    """
+    return _without(identity, None)
+
+
+def differences(one: str, other: str) -> list[str]:
+    """Name what tells two spellings of one identity apart, such as ['case', 'leading zeros']."""
+    names = dict.fromkeys(name for name, _ in _STEPS)
+    found = [name for name in names if _without(one, name) != _without(other, name)]
+    return found or ["spelling"]  # what several steps would take away, such as a no-break space
+
+
+def _without(identity: str, left_out: str | None) -> str:
+    """Take all away that may differ, but for one thing."""
+    for name, step in _STEPS:
+        if name != left_out:
+            identity = step(identity)
+    return identity
+
+
+def _composed(text: str) -> str:
+    """Give a text in compatibility form NFKC, with one hyphen for every dash."""
+    normal = unicodedata.normalize("NFKC", text)
+    return "".join("-" if unicodedata.category(c) == "Pd" or c == "\u2212" else c for c in normal)
