@@ -311,7 +311,7 @@ py::list time_steps(nigro::Network& network, const Patches& patches, std::size_t
 
 Floats features_of(nigro::Network& network, const Patches& patches) {
     check_patches(network, patches);
-    const nigro::Extent& extent = network.feature_extent();
+    const nigro::Extent extent = network.feature_extent();
     Floats maps({static_cast<std::size_t>(patches.shape(0)), network.n_features(), extent.x,
                  extent.y, extent.z});
     const float* const source = patches.data();

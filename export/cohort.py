@@ -11,10 +11,13 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import signal
+import threading
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing import get_context
+from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -96,6 +99,7 @@ def simulate_cohort(
         raise InputError(
             f"expected at most {SUBJECTS_PER_SEED} participants of one seed, got {participants}"
         )
+    subject_seed("cohort", config.seed, participants - 1)  # refuses before anything is written
     splits = deal(participants, config.seed)
     images = folder / IMAGES
     _claim(folder, config)
@@ -103,8 +107,7 @@ def simulate_cohort(
     wanted = [n for n in range(participants) if splits[n] in scanned]
     missing = [n for n in wanted if not all(p.exists() for p in _files(images, n))]
     done = len(wanted) - len(missing)
-    # spawn: numerical libraries may have started threads, and a forked child waits for them.
-    with get_context("spawn").Pool(max(1, min(workers, len(missing)))) as pool:
+    with _processes(max(1, min(workers, len(missing)))) as pool:
         written = pool.imap_unordered(partial(_write_images, config, images), missing)
         with bar(f"{config.scan} scans", total=len(wanted), done=done) as shown:
             for _ in written:
@@ -178,6 +181,18 @@ def dealt(rows: Sequence[Row], seed: int) -> list[Row]:
     names = list(dict.fromkeys(row.participant_id for row in rows))
     split_of = dict(zip(names, deal(len(names), seed), strict=True))
     return [replace(row, split=split_of[row.participant_id]) for row in rows]
+
+
+def _processes(number: int) -> Pool:
+    """Start processes that leave Ctrl-C to this one, which ends them."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
+    try:
+        # spawn: numerical libraries may have started threads, and a forked child waits for them.
+        return get_context("spawn").Pool(number)
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, before)
 
 
 def _count(shown: Bar) -> None:

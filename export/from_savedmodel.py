@@ -44,6 +44,7 @@ def convert(
     *,
     side: str,
     mirror: str,
+    mirror_centre: str,
     normalize: str,
     axes: str,
     spacing_mm: tuple[float, float, float],
@@ -57,7 +58,7 @@ def convert(
     ----------
     folder, output : Path
         What to read and to write.
-    side, mirror, normalize, axes, spacing_mm
+    side, mirror, mirror_centre, normalize, axes, spacing_mm
         How the network wants its patches, as `ModelSpec` and `PatchGrid` have it; a SavedModel does
         not say.
     scale : float
@@ -78,7 +79,8 @@ def convert(
         training_data="not known to the converter: see where the SavedModel came from",
         limits=f"converted from a TensorFlow SavedModel, its output times {scale:g}",
     )
-    spec = ModelSpec(PatchGrid(shape, spacing_mm, axes), normalize, side, mirror, 0.0, card)
+    grid = PatchGrid(shape, spacing_mm, axes)
+    spec = ModelSpec(grid, normalize, side, mirror, 0.0, card, mirror_centre)
     return write_model(output, network, spec)
 
 

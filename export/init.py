@@ -26,7 +26,9 @@ MIDDLE_SBR = 3.0
 BIAS_SD = 0.05
 
 
-def random_model(preset: str, *, seed: int) -> tuple[nn.Sequential, ModelSpec]:
+def random_model(
+    preset: str, *, seed: int, mirror_centre: str = "n/2"
+) -> tuple[nn.Sequential, ModelSpec]:
     """Build a preset with random weights and the preprocessing of the paper.
 
     Parameters
@@ -35,6 +37,8 @@ def random_model(preset: str, *, seed: int) -> tuple[nn.Sequential, ModelSpec]:
         A key of `export.network.PRESETS`.
     seed : int
         Not negative; the same seed gives the same weights.
+    mirror_centre : {'n/2', 'n/2-1'}
+        As `export.spec.method_spec`.
     """
     network = build(preset, PATCH_SHAPE)
     he_initialise(network, seed=seed, bias_sd=BIAS_SD)
@@ -44,7 +48,8 @@ def random_model(preset: str, *, seed: int) -> tuple[nn.Sequential, ModelSpec]:
             licence="Apache-2.0",
             training_data="none: random weights",
             limits="the numbers mean nothing; for benches and parity only",
-        )
+        ),
+        mirror_centre=mirror_centre,
     )
     fold_scale(network, scale=OUTPUT_GAIN)
     fold_scale(network, scale=1.0, offset=MIDDLE_SBR - selftest_sbr(network, spec))

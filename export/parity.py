@@ -8,6 +8,7 @@ well.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy.typing as npt
 import torch
 
 from export.from_onnx import OnnxNetwork, read_network
+from export.progress import track
 from export.quantize import sibling_paths
 from export.samples import Samples
 from nigroedge.artefact import Artefact, read_artefact
@@ -29,6 +31,7 @@ from nigroedge.study import concordance
 
 Floats = npt.NDArray[np.float64]
 Patches = npt.NDArray[np.float32]
+Runner = Callable[[Patches], npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,12 @@ class Row:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the row as one JSON object, with its promise."""
-        return {**asdict(self), "promise": asdict(PROMISES[self.precision]), "passed": self.passed}
+        """Give the row as one JSON object, with its promise; null where a number is none."""
+        numbers = {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in asdict(self).items()
+        }
+        return {**numbers, "promise": asdict(PROMISES[self.precision]), "passed": self.passed}
 
 
 @dataclass(frozen=True)
@@ -129,15 +136,17 @@ def parity(model: Path, samples: Samples, *, threads: int) -> list[Row | Refusal
     checked = _Checked(samples, spec)
     network = read_network(model)
     torch.set_num_threads(threads)
-    reference = checked.run(lambda patches: _run_torch(network, patches, torch.float32))
-    wide = checked.run(lambda patches: _run_torch(network, patches, torch.float64))
+    answers = {
+        name: checked.run(f"{model.name}, {name}", _torch_runner(network, dtype))
+        for name, dtype in (("torch float32", torch.float32), ("torch float64", torch.float64))
+    }
+    compared = _Compared(checked, answers["torch float32"])
     rows: list[Row | Refusal] = [
-        checked.row(model.name, "torch float32", "float32", reference, reference),
-        checked.row(model.name, "torch float64", "float32", wide, reference),
+        compared.row(model.name, name, "float32", got) for name, got in answers.items()
     ]
     siblings = [read_artefact(path) for path in sibling_paths(model).values() if path.exists()]
     for file in (artefact, *siblings):
-        rows += [_compare(file, name, checked, reference, threads) for name in _engines(file)]
+        rows += [_compare(file, name, compared, threads) for name in _engines(file)]
     return rows
 
 
@@ -148,15 +157,15 @@ def _engines(artefact: Artefact) -> list[str]:
     return [name for name, entry in ENGINES.items() if artefact.kind in entry.runs]
 
 
-def _compare(
-    artefact: Artefact, name: str, checked: _Checked, reference: Floats, threads: int
-) -> Row | Refusal:
+def _compare(artefact: Artefact, name: str, compared: _Compared, threads: int) -> Row | Refusal:
+    checked = compared.checked
     try:
         engine = open_engine(artefact, checked.spec.grid.shape, name=name, threads=threads)
     except ModelError as error:
         return Refusal(artefact.name, name, str(error))
     precision = "int8" if artefact.quantised else "float32"
-    return checked.row(artefact.name, name, precision, checked.run(engine.run), reference)
+    got = checked.run(f"{artefact.name}, {name}", engine.run)
+    return compared.row(artefact.name, name, precision, got)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,25 +175,17 @@ class _Checked:
     samples: Samples
     spec: ModelSpec
 
-    def run(self, run: Callable[[Patches], npt.NDArray[Any]]) -> Floats:
+    def run(self, what: str, run: Runner) -> Floats:
         """Run all patches and the self-test patch → (n + 1,) SBR."""
+        patches = self.samples.patches
+        # Two at a time, as engines run them in any case.
+        pairs = [patches[i : i + 2] for i in range(0, len(patches), 2)]
         selftest = selftest_patch(self.spec.grid.shape, self.spec.normalize)
-        answers = [run(self.samples.patches), run(selftest[np.newaxis])]
-        return np.concatenate(answers).astype(np.float64)
+        answers = [run(pair) for pair in track(pairs, what, total=len(pairs))]
+        return np.concatenate([*answers, run(selftest[np.newaxis])]).astype(np.float64)
 
-    def row(self, model: str, engine: str, precision: str, got: Floats, reference: Floats) -> Row:
-        difference = np.abs(got - reference)[:-1]
-        return Row(
-            model=model,
-            engine=engine,
-            precision=precision,
-            worst=float(difference.max()),
-            mean=float(difference.mean()),
-            selftest=abs(float(got[-1]) - self.spec.selftest_sbr),
-            rho_c_loss=self._rho_c_loss(got[:-1], reference[:-1]),
-        )
-
-    def _rho_c_loss(self, got: Floats, reference: Floats) -> float | None:
+    def rho_c_loss(self, got: Floats, reference: Floats) -> float | None:
+        """Give ρc of the reference minus that of what was got, (n,) SBR each."""
         known = np.isfinite(self.samples.sbr)
         if np.count_nonzero(known) < 2 or not self.spec.card.metrics:
             return None
@@ -192,11 +193,35 @@ class _Checked:
         return concordance(reference[known], measured) - concordance(got[known], measured)
 
 
-@torch.no_grad()
-def _run_torch(network: OnnxNetwork, patches: Patches, dtype: torch.dtype) -> Floats:
-    """Run (n, X, Y, Z) patches one by one → (n,) SBR."""
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    """The answers that all others are compared with: (n + 1,) SBR, of the self-test last."""
+
+    checked: _Checked
+    reference: Floats
+
+    def row(self, model: str, engine: str, precision: str, got: Floats) -> Row:
+        difference = np.abs(got - self.reference)[:-1]
+        return Row(
+            model=model,
+            engine=engine,
+            precision=precision,
+            worst=float(difference.max()),
+            mean=float(difference.mean()),
+            selftest=abs(float(got[-1]) - self.checked.spec.selftest_sbr),
+            rho_c_loss=self.checked.rho_c_loss(got[:-1], self.reference[:-1]),
+        )
+
+
+def _torch_runner(network: OnnxNetwork, dtype: torch.dtype) -> Runner:
+    """Give what runs (n, X, Y, Z) patches one by one → (n,) SBR."""
     same = copy.deepcopy(network).to(dtype)
-    return np.array([same(torch.from_numpy(p)[None, None].to(dtype)).item() for p in patches])
+
+    @torch.no_grad()
+    def run(patches: Patches) -> Floats:
+        return np.array([same(torch.from_numpy(p)[None, None].to(dtype)).item() for p in patches])
+
+    return run
 
 
 def table(rows: list[Row | Refusal]) -> str:

@@ -21,6 +21,7 @@ from export.cohort import STUDY_PARTICIPANTS, TABLE_NAME
 from export.progress import say
 from export.spec import git_revision
 from nigroedge.artefact import read_artefact
+from nigroedge.cli import INTERRUPTED
 from nigroedge.errors import NigroedgeError
 from nigroedge.model import read_spec
 from nigroedge.study.baseline import NAMES as BASELINES
@@ -242,7 +243,7 @@ def _train(
 
 def _evaluate(table: Path, models: Sequence[Path], output: Path) -> list[str]:
     named = [part for model in models for part in ("--model", str(model))]
-    # The built-in engine has no shortcuts, which resnet needs: one engine for all.
+    # The engine that the numbers of docs/study were made with.
     return ["evaluate", str(table), *named, "--engine", "onnx", "--out", str(output.parent)]
 
 
@@ -257,6 +258,8 @@ def _cut_table(table: Path, output: Path, participants: int) -> int:
 def _run_timed(step: Step, times: Path) -> None:
     began = time.monotonic()
     code = step.run(step.arguments)
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
     if code:
         raise NigroedgeError(f"{step.name}: exit code {code}")
     taken = json.loads(times.read_text()) if times.exists() else {}

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from export.progress import track
 from nigroedge.errors import InputError, TableError
 from nigroedge.io.nifti import load_volume
 from nigroedge.phantom import SIDES, SLAB_SPACING_MM, Side, draw_subject, patch_grid, render
@@ -43,12 +44,19 @@ SEEDS_PER_PURPOSE = (1 << 30) // SUBJECTS_PER_SEED
 
 
 def subject_seed(purpose: Purpose, seed: int, index: int) -> int:
-    """Give the seed of one subject of a purpose, disjoint from every other purpose and seed."""
-    if not (0 <= seed < SEEDS_PER_PURPOSE and 0 <= index < SUBJECTS_PER_SEED):
-        raise ValueError(
-            f"expected a seed in 0…{SEEDS_PER_PURPOSE - 1} and a subject in "
-            f"0…{SUBJECTS_PER_SEED - 1}, got seed {seed} and subject {index}"
-        )
+    """Give the seed of one subject of a purpose, disjoint from every other purpose and seed.
+
+    Raises
+    ------
+    InputError
+        If the purpose has no such seed, or the seed no such subject.
+    """
+    for name, value, number in (
+        ("a seed", seed, SEEDS_PER_PURPOSE),
+        ("a subject of a seed", index, SUBJECTS_PER_SEED),
+    ):
+        if not 0 <= value < number:
+            raise InputError(f"expected {name} from 0 to {number - 1}, got {value}")
     return _FIRST_SUBJECT[purpose] + seed * SUBJECTS_PER_SEED + index
 
 
@@ -80,8 +88,18 @@ class Samples:
 
 
 def simulated_samples(spec: ModelSpec, *, purpose: Purpose, n_patches: int, seed: int) -> Samples:
-    """Simulate subjects and prepare their patches, each side that the model serves in turn."""
-    rows = list(islice(_simulated(spec, purpose, seed), n_patches))
+    """Simulate subjects and prepare their patches, each side that the model serves in turn.
+
+    Raises
+    ------
+    InputError
+        If the purpose has no such seed, or the seed not so many subjects.
+    """
+    most = SUBJECTS_PER_SEED * len(_served(spec))
+    if n_patches > most:
+        raise InputError(f"expected at most {most} patches of one seed, got {n_patches}")
+    drawn = islice(_simulated(spec, purpose, seed), n_patches)
+    rows = list(track(drawn, "simulating patches", total=n_patches))
     return _samples(rows, f"{n_patches} simulated patches, seed {seed} for {purpose}")
 
 
@@ -104,7 +122,7 @@ def table_samples(spec: ModelSpec, table: Path) -> Samples:
     if not served:
         raise InputError(f"{table}: expected at least one row of side {spec.side}, got none")
     rows, problems = list[Row](), list[str]()
-    for row in served:
+    for row in track(served, "cutting patches", total=len(served)):
         try:
             rows.append(_prepared(spec, row))
         except InputError as error:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from nigroedge.errors import InputError
 from nigroedge.grid import PatchGrid
 from nigroedge.preprocess import PATCH_AXES, PATCH_SHAPE, PATCH_SPACING_MM
 from nigroedge.spec import ModelCard, ModelSpec
@@ -14,10 +15,16 @@ from nigroedge.spec import ModelCard, ModelSpec
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def method_spec(card: ModelCard) -> ModelSpec:
+def method_spec(card: ModelCard, *, mirror_centre: str = "n/2") -> ModelSpec:
     """Give the spec of this project's models: one network for both sides, the right one mirrored.
 
     The self-test value is a placeholder: `export.to_onnx.write_model` fills it in.
+
+    Parameters
+    ----------
+    card : ModelCard
+    mirror_centre : {'n/2', 'n/2-1'}
+        Whether the right side is mirrored about the centroid, or cropped and then flipped.
     """
     return ModelSpec(
         grid=PatchGrid(PATCH_SHAPE, PATCH_SPACING_MM, PATCH_AXES),
@@ -26,6 +33,7 @@ def method_spec(card: ModelCard) -> ModelSpec:
         mirror="right",
         selftest_sbr=0.0,
         card=card,
+        mirror_centre=mirror_centre,
     )
 
 
@@ -37,18 +45,28 @@ def make_card(
     limits: str,
     metrics: Mapping[str, object] | None = None,
 ) -> ModelCard:
-    """Fill in what every model of this repository has in common."""
-    return ModelCard(
-        name=name,
-        version="1",
-        licence=licence,
-        intended_use="Research on striatal dopamine-transporter binding. Not for diagnosis.",
-        training_data=training_data,
-        metrics=metrics or {},
-        limits=limits,
-        calibration="none: SBR on the scale of the training data; fit a line per site before use",
-        git_revision=git_revision(),
-    )
+    """Fill in what every model of this repository has in common.
+
+    Raises
+    ------
+    InputError
+        If a text is empty or holds what a card may not.
+    """
+    try:
+        return ModelCard(
+            name=name,
+            version="1",
+            licence=licence,
+            intended_use="Research on striatal dopamine-transporter binding. Not for diagnosis.",
+            training_data=training_data,
+            metrics=metrics or {},
+            limits=limits,
+            calibration="none: SBR on the scale of the training data; fit a line per site before "
+            "use",
+            git_revision=git_revision(),
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def git_revision() -> str:

@@ -76,6 +76,8 @@ class TrainConfig:
         Split, first weights, order, augmentation.
     threads : int
         Of torch, which adds in another order on another number of them.
+    mirror_centre : {'n/2', 'n/2-1'}
+        Whether right sides are mirrored about the centroid, or cropped and then flipped.
     """
 
     preset: str
@@ -85,6 +87,7 @@ class TrainConfig:
     start: Path | None = None
     seed: int = 0
     threads: int = 2
+    mirror_centre: str = "n/2"
 
 
 def train(
@@ -215,7 +218,9 @@ def _line(entry: dict[str, float], epochs: int) -> str:
     )
 
 
-def _spec(name: str, rows: list[Row], *, training_data: str) -> ModelSpec:
+def _spec(
+    name: str, rows: list[Row], *, training_data: str, mirror_centre: str = "n/2"
+) -> ModelSpec:
     simulated = all(row.expected_sbr is not None for row in rows)
     return method_spec(
         make_card(
@@ -223,7 +228,8 @@ def _spec(name: str, rows: list[Row], *, training_data: str) -> ModelSpec:
             licence=LICENCE[simulated],
             training_data=training_data,
             limits=LIMITS[simulated],
-        )
+        ),
+        mirror_centre=mirror_centre,
     )
 
 
@@ -234,7 +240,10 @@ class _Training:
         self._config, self._rows = config, rows
         self._split = split_rows(rows, config.seed, participants=config.participants)
         self._spec = _spec(
-            config.preset, rows, training_data=_training_data(config, rows, self._split)
+            config.preset,
+            rows,
+            training_data=_training_data(config, rows, self._split),
+            mirror_centre=config.mirror_centre,
         )
         self._windows: Windows = load_windows(rows, self._spec, cache)
         measured = self._windows.sbr[self._split.train]

@@ -23,7 +23,7 @@ from export.progress import track
 from nigroedge.errors import InputError, TableError
 from nigroedge.grid import PatchGrid
 from nigroedge.io.nifti import load_volume
-from nigroedge.preprocess import crop_patch, prepare_patch
+from nigroedge.preprocess import crop_on_grid, prepare_patch
 from nigroedge.spec import ModelSpec
 from nigroedge.study.images import without_path
 from nigroedge.study.table import Row
@@ -70,7 +70,7 @@ def load_windows(rows: Sequence[Row], spec: ModelSpec, cache: Path) -> Windows:
     rows : sequence of Row
         With image and centre_mm.
     spec : ModelSpec
-        Of the model to train: grid, side and mirror.
+        Of the model to train: grid, side, mirror and mirror_centre.
     cache : Path
         Folder of all tables' windows; made if absent.
 
@@ -91,7 +91,7 @@ def windows_name(rows: Sequence[Row], spec: ModelSpec) -> str:
     An image is known by its path, size and time of change, so that a cohort of whole scans need not
     be read to know that it is the same.
     """
-    known = [(spec.grid, spec.mirror, spec.normalize, MARGIN)]
+    known = [(spec.grid, spec.mirror, spec.mirror_centre, spec.normalize, MARGIN)]
     parts = [repr(known), *(repr((_image_state(r), r.side, r.centre_mm)) for r in rows)]
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     return f"{len(rows)}-windows-{digest[:12]}"
@@ -167,13 +167,8 @@ def cut_window(volume: Volume, row: Row, spec: ModelSpec) -> Window:
         raise InputError("expected a centroid, got none")
     grid = spec.grid_for(row.side)
     prepare_patch(volume, row.centre_mm, grid, spec.normalize)
-    return crop_patch(
-        _padded(volume, grid),
-        row.centre_mm,
-        shape=window_shape(grid),
-        spacing_mm=grid.spacing_mm,
-        axes=grid.axes,
-    )
+    wider = replace(grid, shape=window_shape(grid))
+    return crop_on_grid(_padded(volume, grid), row.centre_mm, wider)
 
 
 def _padded(volume: Volume, grid: PatchGrid) -> Volume:

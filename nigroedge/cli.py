@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: the only place that prints or ends the program.
+"""The command line: the only place that prints or ends a program.
 
 Results go to standard output; a refusal is one line on standard error, or for a cohort table one
 line for each problem. Exit codes: 0 done, 1 refused input or a broken promise, 2 usage, 3 a bug of
@@ -18,6 +18,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NoReturn
 
@@ -63,31 +64,116 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Nothing here is worth BLAS's threads: they would spin beside ours, and numpy does not survive
     # that they are refused.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    try:
-        options = parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
-        return _run(options)
-    except SystemExit as stop:  # argparse: 0 after --help and --version, 2 after a usage error
-        return int(stop.code or DONE)
-    except KeyboardInterrupt:
-        return _complain("interrupted", INTERRUPTED)
-    except BrokenPipeError:  # whoever read our output has left
-        _abandon_output()
-        return REFUSED
-    except TableError as error:  # one line for each problem
-        return _complain_of_each(error)
-    except NigroedgeError as error:
-        return _bug(error) if isinstance(error, InternalError) else _complain(error, REFUSED)
-    except (BlockingIOError, RuntimeError) as error:
-        return _complain(_NO_THREAD, REFUSED) if _is_of_threads(error) else _bug(error)
-    except OSError as error:  # such as a full disk below our output
-        _abandon_output()
-        return _complain(f"cannot read or write: {error}", REFUSED)
-    except Exception as error:
-        return _bug(error)
+    return _program().main(_joined(sys.argv[1:] if arguments is None else arguments))
 
 
-def _run(options: argparse.Namespace) -> int:
-    with _warnings_in_one_line():
+def parser() -> argparse.ArgumentParser:
+    """Make the parser of every command; pages about them are made of it."""
+    return _program().parser()
+
+
+def _program() -> Program:
+    return Program(
+        "nigroedge",
+        speaker="nigroedge",
+        description=_DESCRIPTION,
+        commands=COMMANDS,
+    )
+
+
+# ----------------------------------------------------------------------------------------- program
+
+
+@dataclass(frozen=True)
+class Program:
+    """Commands under one name: parsed, run, shown, and their ends mapped to exit codes.
+
+    Parameters
+    ----------
+    name : str
+        As it is typed.
+    speaker : str
+        What each line of complaint begins with; {command} stands for the command's name.
+    description : str
+    commands : sequence of Subcommand
+        In the order of the help.
+    extra : str, optional
+        The extra whose packages its commands import: one that is missing is a refusal then.
+    """
+
+    name: str
+    speaker: str
+    description: str
+    commands: Sequence[Subcommand]
+    extra: str | None = None
+
+    def main(self, arguments: Sequence[str]) -> int:
+        """Run a command, and give the exit code."""
+        complain = self._complaints()
+        try:
+            options = self.parser().parse_args(arguments)
+            complain = self._complaints(options.command)
+            return _run(options, complain)
+        except SystemExit as stop:  # argparse: 0 after --help and --version, 2 after a usage error
+            return int(stop.code or DONE)
+        except KeyboardInterrupt:
+            return complain("interrupted", INTERRUPTED)
+        except BrokenPipeError:  # whoever read our output has left
+            _abandon_output()
+            return REFUSED
+        except TableError as error:  # one line for each problem
+            return complain.of_each(error)
+        except InternalError as error:
+            return complain.of_a_bug(error)
+        except NigroedgeError as error:
+            return complain(error, REFUSED)
+        except (BlockingIOError, RuntimeError) as error:
+            if _is_of_threads(error):
+                return complain(_NO_THREAD, REFUSED)
+            return complain.of_a_bug(error)
+        except OSError as error:  # such as a full disk below our output
+            _abandon_output()
+            return complain(f"cannot read or write: {error}", REFUSED)
+        except ModuleNotFoundError as error:
+            return self._missing(error, complain)
+        except Exception as error:
+            return complain.of_a_bug(error)
+
+    def parser(self) -> argparse.ArgumentParser:
+        """Make the parser of every command."""
+        top = _Parser(
+            prog=self.name,
+            complain=self._complaints(),
+            description=self.description,
+            epilog=_EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        version = f"nigroedge {nigroedge.__version__}"
+        top.add_argument("--version", action="version", version=version)
+        added = top.add_subparsers(
+            title="commands", metavar="COMMAND", dest="command", required=True
+        )
+        for command in self.commands:
+            _add(added, command, self._complaints(command.name))
+        return top
+
+    def _complaints(self, command: str = "") -> _Complaints:
+        return _Complaints(self.speaker.format(command=command).rstrip())
+
+    def _missing(self, error: ModuleNotFoundError, complain: _Complaints) -> int:
+        ours = {_package(command.run.__module__) for command in self.commands}
+        if self.extra is None or _package(error.name or "") in {"nigroedge", *ours}:
+            return complain.of_a_bug(error)
+        return complain(f"{error}; pip install nigroedge[{self.extra}]", REFUSED)
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _run(options: argparse.Namespace, complain: _Complaints) -> int:
+    with _warnings_in_one_line(complain):
         with _progress() as progress:
             outcome: Outcome = options.run(options, progress)
             answer = outcome.to_dict() if options.json else None
@@ -100,7 +186,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _warnings_in_one_line() -> Iterator[None]:
+def _warnings_in_one_line(complain: _Complaints) -> Iterator[None]:
     """Say our own warnings as a line of standard error; leave those of others to Python."""
     with warnings.catch_warnings():
         show, said = warnings.showwarning, set()
@@ -110,7 +196,7 @@ def _warnings_in_one_line() -> Iterator[None]:
                 show(message, category, *where, **more)
             elif str(message) not in said:
                 said.add(str(message))
-                _complain(f"warning: {message}", DONE)
+                complain(f"warning: {message}", DONE)
 
         warnings.simplefilter("always", NigroedgeWarning)
         warnings.showwarning = say
@@ -130,23 +216,28 @@ def _abandon_output() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _complain(message: object, code: int) -> int:
-    _print(f"nigroedge: {one_line(str(message))}", to_stderr=True)
-    return code
+@dataclass(frozen=True)
+class _Complaints:
+    """Says what went wrong, a line each on standard error, and gives the exit code."""
 
+    speaker: str
 
-def _complain_of_each(error: TableError) -> int:
-    heading, *problems = str(error).split("\n")
-    for line in (f"nigroedge: {one_line(heading)}", *map(one_line, problems)):
-        _print(line, to_stderr=True)
-    return REFUSED
+    def __call__(self, message: object, code: int) -> int:
+        _print(f"{self.speaker}: {one_line(str(message))}", to_stderr=True)
+        return code
 
+    def of_each(self, error: TableError) -> int:
+        heading, *problems = str(error).split("\n")
+        self(heading, REFUSED)
+        for line in map(one_line, problems):
+            _print(line, to_stderr=True)
+        return REFUSED
 
-def _bug(error: Exception) -> int:
-    if os.environ.get("NIGROEDGE_DEBUG") == "1":
-        traceback.print_exception(error)
-    hint = "NIGROEDGE_DEBUG=1 shows where"
-    return _complain(f"internal error: {type(error).__name__}: {error} ({hint})", INTERNAL)
+    def of_a_bug(self, error: Exception) -> int:
+        if os.environ.get("NIGROEDGE_DEBUG") == "1":
+            traceback.print_exception(error)
+        hint = "NIGROEDGE_DEBUG=1 shows where"
+        return self(f"internal error: {type(error).__name__}: {error} ({hint})", INTERNAL)
 
 
 def _print(text: str, *, to_stderr: bool = False) -> None:
@@ -164,8 +255,12 @@ def _print(text: str, *, to_stderr: bool = False) -> None:
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong with the usage in one line."""
 
+    def __init__(self, *, complain: _Complaints, **options: Any) -> None:
+        super().__init__(**options)
+        self._complain = complain
+
     def error(self, message: str) -> NoReturn:
-        _complain(f"{message} (see: {self.prog} --help)", USAGE)
+        self._complain(f"{message} (see: {self.prog} --help)", USAGE)
         raise SystemExit(USAGE)
 
 
@@ -182,26 +277,11 @@ def _joined(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
-def parser() -> argparse.ArgumentParser:
-    """Make the parser of every command; pages about them are made of it."""
-    top = _Parser(
-        "nigroedge",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    top.add_argument("--version", action="version", version=f"nigroedge {nigroedge.__version__}")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        _add(commands, command)
-    return top
-
-
-def _add(commands: Any, command: Subcommand) -> None:
+def _add(commands: Any, command: Subcommand, complain: _Complaints) -> None:
     summary = command.summary
     added: argparse.ArgumentParser = commands.add_parser(
         command.name,
+        complain=complain,
         help=summary,
         description=command.description or f"{summary[0].upper()}{summary[1:]}.",
         epilog=f"{command.epilog}\n{_EPILOG}" if command.epilog else _EPILOG,

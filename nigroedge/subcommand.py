@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a command is: its words, its arguments, and what it does. Printing is the command line's.
 
-Each package that has commands brings a module `command` with a tuple COMMANDS; :mod:`nigroedge.cli`
-joins them. A command runs without printing: it tells how far it is, and gives an outcome that can
-be shown to people or to programs.
+Each package that has commands brings a tuple COMMANDS, in its module `command`, or `commands` where
+there are many; :mod:`nigroedge.cli` joins them. A command runs without printing: it tells how far
+it is, and gives an outcome that can be shown to people or to programs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Outcome(Protocol):
     @property
     def failed(self) -> bool: ...
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any] | list[dict[str, Any]]:
         """Give what --json prints."""
 
     def lines(self) -> Iterable[str]:

@@ -179,11 +179,11 @@ def test_a_thread_that_python_does_not_get_is_one_line(capsys, monkeypatch):
         RuntimeError(os.strerror(11)),
         BlockingIOError(11, os.strerror(11)),
     ):
-        monkeypatch.setattr(cli, "_run", lambda options, error=error: _raise(error))
+        monkeypatch.setattr(cli, "_run", lambda *_, error=error: _raise(error))
         assert 1 == cli.main(["info"])
         assert "ask for fewer, --threads 1 needs none" in capsys.readouterr().err
     for error in (RuntimeError("other"), BlockingIOError(11, "write could not complete")):
-        monkeypatch.setattr(cli, "_run", lambda options, error=error: _raise(error))
+        monkeypatch.setattr(cli, "_run", lambda *_, error=error: _raise(error))
         assert 3 == cli.main(["info"])
 
 

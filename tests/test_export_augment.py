@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from export.augment import Augmentation, augment, rotation
 from export.windows import MARGIN
+from nigroedge.errors import InputError
 
 SHAPE, SPACING = (12, 10, 6), (0.5, 0.5, 1.0)
 OFF = dict.fromkeys(("jitter", "rotation_deg", "contrast", "blur", "noise"), 0)
@@ -152,5 +153,5 @@ def test_noise_has_the_strength_that_was_asked_for():
     ],
 )
 def test_a_strength_that_the_window_has_no_room_for_is_refused(name, value):
-    with pytest.raises(ValueError, match=f"expected {name} within 0 and"):
+    with pytest.raises(InputError, match=f"expected {name} within 0 and"):
         Augmentation(**{name: value})

@@ -216,9 +216,16 @@ def test_a_folder_with_an_unreadable_record_is_refused(tmp_path):
         simulate_cohort(FAST, 3, tmp_path, workers=1)
 
 
-def test_more_participants_than_a_seed_has_are_refused(tmp_path):
-    with pytest.raises(InputError, match="at most 65536 participants of one seed"):
-        simulate_cohort(FAST, 65537, tmp_path / "new", workers=1)
+@pytest.mark.parametrize(
+    ("config", "participants", "message"),
+    [
+        (FAST, 65537, "at most 65536 participants of one seed, got 65537"),
+        (replace(FAST, seed=16384), 3, "expected a seed from 0 to 16383, got 16384"),
+    ],
+)
+def test_participants_that_no_seed_has_are_refused(config, participants, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        simulate_cohort(config, participants, tmp_path / "new", workers=1)
 
     assert not (tmp_path / "new").exists()
 
@@ -300,11 +307,3 @@ def test_nobody_is_dealt_to_two_splits_by_two_spellings(shared_cases, tmp_path, 
     assert "30 problems" in error
     assert 30 == error.count("in leading zeros alone")
     assert not (tmp_path / "out").exists()
-
-
-def test_simulation_and_a_table_exclude_each_other(capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(["cohort", "--table", "t.csv", "--participants", "3", "-o", "out"])
-
-    assert 2 == stopped.value.code
-    assert "not allowed with" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from export.__main__ import PRESET_NAMES
+from export.commands.arguments import PRESET_NAMES
 from export.network import PRESETS, build, fold_scale, he_initialise, pooled_shape
 from nigroedge.errors import ModelError
 

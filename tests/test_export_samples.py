@@ -45,8 +45,12 @@ def test_subjects_leave_room_for_those_of_verify_and_demo(key):
 
 
 def test_a_seed_without_room_is_refused():
-    with pytest.raises(ValueError, match="expected a seed in 0…16383 and a subject in 0…65535"):
+    with pytest.raises(InputError, match="expected a seed from 0 to 16383, got 16384"):
         subject_seed("calibrate", SEEDS_PER_PURPOSE, 0)
+    with pytest.raises(InputError, match="expected a subject of a seed from 0 to 65535, got -1"):
+        subject_seed("calibrate", 0, -1)
+    with pytest.raises(InputError, match="at most 131072 patches of one seed, got 131073"):
+        simulated_samples(SPEC, purpose="check", n_patches=2 * SUBJECTS_PER_SEED + 1, seed=0)
 
 
 def test_simulated_patches_are_normalised_and_labelled():

@@ -71,6 +71,20 @@ def test_a_run_leaves_a_model_with_an_honest_card(trained):
     assert "<svg" in (trained / "log.svg").read_text()
 
 
+def test_a_run_of_patches_cropped_and_then_flipped_says_so(trained, table, cache, tmp_path):
+    config = replace(CONFIG, mirror_centre="n/2-1", recipe=replace(RECIPE, epochs=1))
+    train(config, table, tmp_path / "run", cache=cache)
+    write_best(tmp_path / "run", table, tmp_path / "again.onnx", cache=cache)
+
+    assert "n/2" == load_model(trained / "run.onnx").spec.mirror_centre
+    assert "n/2-1" == load_model(tmp_path / "run/run.onnx").spec.mirror_centre
+    assert (tmp_path / "run/run.onnx").read_bytes() == (tmp_path / "again.onnx").read_bytes()
+    with pytest.raises(InputError, match=r"begun with mirror_centre n/2-1; got mirror_centre n/2$"):
+        train(
+            replace(config, mirror_centre="n/2"), table, tmp_path / "run", cache=cache, resume=True
+        )
+
+
 class KilledError(Exception):
     """Stands for a kill: nothing of train() runs after it."""
 

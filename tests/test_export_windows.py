@@ -3,6 +3,7 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from export.learner import prepared
 from export.spec import make_card, method_spec
-from export.windows import MARGIN, cut_window, load_windows
+from export.windows import MARGIN, cut_window, load_windows, windows_name
 from nigroedge.errors import TableError
 from nigroedge.io.nifti import load_volume
 from nigroedge.phantom import simulate
@@ -22,6 +23,7 @@ from tests.cohorts import save_image, write_cohort
 SPEC = method_spec(
     make_card(name="test", licence="test", training_data="none", limits="means nothing")
 )
+CROPPED_THEN_FLIPPED = replace(SPEC, mirror_centre="n/2-1")
 INNER = tuple(slice(m, -m) for m in MARGIN)
 
 
@@ -30,15 +32,22 @@ def table(tmp_path_factory):
     return write_cohort(tmp_path_factory.mktemp("cohort"), 3)
 
 
-def test_the_middle_of_a_window_is_the_patch_in_use(table, tmp_path):
+@pytest.mark.parametrize("spec", [SPEC, CROPPED_THEN_FLIPPED], ids=["n/2", "n/2-1"])
+def test_the_middle_of_a_window_is_the_patch_in_use(table, tmp_path, spec):
     rows = read_table(table)
-    windows = load_windows(rows, SPEC, tmp_path)
+    windows = load_windows(rows, spec, tmp_path)
 
     assert 6 == len(windows)
-    for row, patch in zip(rows, prepared(windows, np.arange(6), SPEC), strict=True):
+    for row, patch in zip(rows, prepared(windows, np.arange(6), spec), strict=True):
         volume = load_volume(row.image)
-        expected = prepare_patch(volume, row.centre_mm, SPEC.grid_for(row.side), "mean")
+        expected = prepare_patch(volume, row.centre_mm, spec.grid_for(row.side), "mean")
         np.testing.assert_array_equal(expected.values, patch)
+
+
+def test_windows_mirrored_in_another_way_are_others():
+    rows = [Row("P", "right", centre_mm=(0.0, 0.0, 0.0), image=Path("absent.nii"))]
+
+    assert windows_name(rows, SPEC) != windows_name(rows, CROPPED_THEN_FLIPPED)
 
 
 def test_a_window_of_a_whole_scan_reaches_as_far_as_the_scan():

@@ -18,6 +18,7 @@ from nigroedge.model import load_model
 from nigroedge.preprocess import crop_on_grid, crop_patch, normalize, prepare_patch
 from nigroedge.spec import ModelSpec
 from nigroedge.volume import Volume
+from tests.model_family import write_family
 from tests.onnx_files import CARD, float_model, oracle, random_net, spec_of
 
 #: World axis and direction of each letter: RAS+.
@@ -214,3 +215,19 @@ def test_the_two_conventions_are_told_apart_by_more_than_an_engines_tolerance(tm
 
     assert sbr["n/2"][0] == sbr["n/2-1"][0]
     assert 1e-2 < abs(sbr["n/2"][1] - sbr["n/2-1"][1])
+
+
+def test_every_engine_crops_the_patch_of_the_file(tmp_path):
+    path = write_family(tmp_path, mirror_centre="n/2-1")
+    volume = Volume(
+        np.random.default_rng(1).integers(1, 900, (80, 70, 40)).astype(np.int16),
+        np.diag([0.5, 0.5, 1, 1]),
+    )
+    patch = crop_patch(volume, (20, 17, 20))
+    flipped = normalize(np.ascontiguousarray(np.flip(patch, 1)), "mean")[np.newaxis]
+
+    for name in ("tiny.onnx", "tiny.int8.onnx", "tiny.int8.xml"):
+        model = load_model(path.with_name(name), threads=1)
+        assert model.predict_patches(flipped)[0] == (
+            model.predict(volume, right=(20, 17, 20)).right.sbr
+        )

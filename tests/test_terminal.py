@@ -82,6 +82,23 @@ def test_a_card_cannot_hide_or_reorder_what_is_shown(tmp_path):
     assert all(line.isprintable() for line in text.split("\n"))
 
 
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({"mirror": "none"}, "side            both"),
+        ({}, "side            both, the right one mirrored, its centroid on voxel n/2"),
+        (
+            {"mirror": "left", "mirror_centre": "n/2-1"},
+            "side            both, the left one mirrored, its centroid on voxel n/2-1",
+        ),
+    ],
+)
+def test_how_a_side_is_mirrored_is_said(tmp_path, changes, shown):
+    artefact = read_artefact(write_model(tmp_path / "model.onnx", **changes))
+
+    assert shown in model_text(artefact, read_spec(artefact)).splitlines()
+
+
 @given(st.text())
 def test_what_is_shown_stays_on_its_line(text):
     shown = one_line(text)

@@ -7,7 +7,7 @@ gives one scene on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -161,3 +161,27 @@ def painted(
         canvas = Canvas(subject, corner, (shape[0], shape[1], part.stop - first))
         _paint(canvas, tile)
         yield part, canvas
+
+
+def painted_maps(
+    subject: Subject,
+    affine: Matrix,
+    shape: tuple[int, int, int],
+    *kinds: Callable[[Canvas], Floats],
+) -> list[Floats]:
+    """Paint a grid, and give whole maps of what each of `kinds` takes from a painted block."""
+    maps = [np.empty(shape, np.float32) for _ in kinds]
+    for part, canvas in painted(subject, affine, shape):
+        for values, kind in zip(maps, kinds, strict=True):
+            values[..., part] = kind(canvas)
+    return maps
+
+
+def chi_of(canvas: Canvas) -> Floats:
+    """Give the susceptibility of a block, ppm."""
+    return canvas.chi
+
+
+def r2star_of(canvas: Canvas) -> Floats:
+    """Give the relaxation rate of a block, 1/s."""
+    return canvas.r2star

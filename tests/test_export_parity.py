@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The numeric contract: every preset and the bundled model, on every engine, against torch."""
 
+import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from export.__main__ import PRESET_NAMES, main
+from export.__main__ import main
+from export.commands.arguments import PRESET_NAMES
 from export.init import random_model
 from export.parity import PROMISES, Refusal, Row, parity, table
 from export.quantize import quantize, sibling_paths
@@ -112,6 +115,31 @@ def test_each_number_alone_can_break_a_promise(field, precision):
     assert kept.passed
     assert not replace(kept, **{field: 0.16}).passed
     assert not replace(kept, **{field: float("nan")}).passed
+
+
+def test_a_number_that_is_none_is_null_in_json():
+    row = Row("m", "e", "int8", worst=math.nan, mean=math.inf, selftest=0.0, rho_c_loss=None)
+    said = json.loads(json.dumps(row.to_dict(), allow_nan=False))
+
+    assert (None, None, 0.0, None) == tuple(
+        said[k] for k in ("worst", "mean", "selftest", "rho_c_loss")
+    )
+    assert not said["passed"]
+
+
+def test_quantize_then_parity_by_command(tmp_path, capsys):
+    path = tiny(tmp_path / "tiny.onnx")
+
+    # Enough to see the range of values that others have: a random net promises nothing by itself.
+    assert 0 == main(["quantize", str(path), "--patches", "64"])
+    written = [str(sibling) for sibling in sibling_paths(path).values()]
+    assert written == capsys.readouterr().out.splitlines()
+    assert 0 == main(["parity", str(path), "--patches", "8", "--threads", "1", "--json"])
+    said = capsys.readouterr()
+    rows = json.loads(said.out)
+    assert {"tiny.onnx", "tiny.int8.onnx", "tiny.int8.xml"} == {row["model"] for row in rows}
+    assert all(row["passed"] for row in rows)
+    assert "tiny.int8.xml, openvino: 100%" in said.err  # how far it is
 
 
 def test_the_table_shows_a_refusal_and_its_reason():

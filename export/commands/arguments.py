@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arguments that several commands take, and what they stand for."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nigroedge.grid import PatchGrid
+from nigroedge.spec import MIRROR_CENTRES, MIRRORS, NORMALIZATIONS, SIDES
+
+if TYPE_CHECKING:
+    from export.samples import Purpose, Samples
+    from nigroedge.spec import ModelSpec
+
+#: As in `export.network.PRESETS`, which costs an import of torch.
+PRESET_NAMES = ("bae2023", "slim", "mri-dat", "resnet")
+#: Patches to calibrate with, and to compare on, where nothing else is asked for.
+N_PATCHES = 64
+#: Of a whole number; Python reads no more than 4,300.
+MAX_DIGITS = 1000
+
+COHORT_TABLE = """\
+a table is a CSV or TSV with the columns participant_id,side,image,x,y,z and, where it is
+known, sbr: one row a side, the centroid in RAS mm, images relative to the table
+"""
+
+
+def add_preset(command: argparse.ArgumentParser) -> None:
+    """Add --preset, which has to be given."""
+    command.add_argument(
+        "--preset", choices=PRESET_NAMES, required=True, help="layout of the network"
+    )
+
+
+def add_mirror_centre(command: argparse.ArgumentParser) -> None:
+    """Add --mirror-centre of models of this project, whose right side is mirrored."""
+    command.add_argument(
+        "--mirror-centre",
+        choices=MIRROR_CENTRES,
+        default="n/2",
+        help="voxel of the centroid, left-right, on mirrored sides: n/2 (default), or n/2-1 as "
+        "where arrays are cropped, then flipped (np.flip)",
+    )
+
+
+def add_output(command: argparse.ArgumentParser) -> None:
+    """Add -o FILE."""
+    command.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="model file to write; replaced if it exists",
+    )
+
+
+def add_learning_threads(command: argparse.ArgumentParser) -> None:
+    """Add --threads of torch while it learns."""
+    command.add_argument(
+        "--threads", type=positive, default=2, help="default 2; the weights depend on it"
+    )
+
+
+def add_windows(command: argparse.ArgumentParser) -> None:
+    """Add --cohort and --cache: a table, and where windows of its images are kept."""
+    add = command.add_argument
+    add("--cohort", type=Path, required=True, metavar="TABLE", help="cohort table (see below)")
+    add("--cache", type=Path, default=Path("runs/cache"), help="of windows cut from the images")
+
+
+# ---- patches of a cohort -------------------------------------------------------------------------
+
+
+def add_samples(command: argparse.ArgumentParser, what: str) -> None:
+    """Add --patches, --seed and --table: patches to do something with."""
+    add = command.add_argument
+    add("--patches", type=positive, default=N_PATCHES, help=f"to {what}, simulated (default 64)")
+    add("--seed", type=natural, default=0, help="of the simulated subjects (default 0)")
+    add("--table", type=Path, help=f"to {what} instead (see below)")
+
+
+def samples(options: argparse.Namespace, spec: ModelSpec, purpose: Purpose) -> Samples:
+    """Give the patches that were asked for, as a model wants them."""
+    from export.samples import simulated_samples, table_samples
+
+    if options.table:
+        return table_samples(spec, options.table)
+    return simulated_samples(spec, purpose=purpose, n_patches=options.patches, seed=options.seed)
+
+
+def spec_of(model: Path) -> ModelSpec:
+    """Read what a model file says of itself."""
+    from nigroedge.artefact import read_artefact
+    from nigroedge.model import read_spec
+
+    return read_spec(read_artefact(model))
+
+
+# ---- how a network from elsewhere wants its patches ----------------------------------------------
+
+
+def add_conventions(command: argparse.ArgumentParser) -> None:
+    """Add what a network does not say of itself: whom it serves and how its patches are made."""
+    add = command.add_argument
+    add("--side", choices=SIDES, required=True, help="side of the patient that it serves")
+    add("--mirror", choices=MIRRORS, default="none", help="side that it was trained on flipped")
+    add(
+        "--mirror-centre",
+        choices=MIRROR_CENTRES,
+        help="voxel of the centroid, left-right, on that side: n/2-1 if you cropped, then flipped "
+        "(np.flip); n/2 if you mirrored about the centroid; has to be given with --mirror",
+    )
+    add("--normalize", choices=NORMALIZATIONS, required=True, help="of its patches")
+    add("--axes", type=axes, required=True, help="where its patch axes grow to, such as ALI")
+    add("--spacing", type=spacing, default=(0.5, 0.5, 1.0), help="mm (default 0.5,0.5,1)")
+    add("--scale", type=factor, required=True, help="SBR = scale · its output")
+
+
+def mirror_centre(options: argparse.Namespace) -> str:
+    """Give --mirror-centre, which nobody but who trained the network knows: it is never guessed."""
+    asked: str | None = options.mirror_centre
+    if options.mirror == "none" and asked is not None:
+        options.usage_error("--mirror-centre is for a side that is mirrored: give --mirror too")
+    if options.mirror != "none" and asked is None:
+        options.usage_error(
+            f"--mirror {options.mirror} needs --mirror-centre: n/2-1 if you cropped, then flipped "
+            "(np.flip); n/2 if you mirrored about the centroid"
+        )
+    return asked or "n/2"
+
+
+# ---- numbers -------------------------------------------------------------------------------------
+
+
+def natural(text: str) -> int:
+    """Read a whole number of at least 0."""
+    return _whole(text, least=0)
+
+
+def positive(text: str) -> int:
+    """Read a whole number of at least 1."""
+    return _whole(text, least=1)
+
+
+def _whole(text: str, *, least: int) -> int:
+    if not text.isdecimal() or len(text) > MAX_DIGITS or int(text) < least:
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number of at least {least}, got {text[:40]!r}"
+        )
+    return int(text)
+
+
+def number(text: str) -> float:
+    """Read a finite number of at least 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text!r}")
+    return value
+
+
+def share(text: str) -> float:
+    """Read a number from 0 to below 1."""
+    value = number(text)
+    if value >= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to below 1, got {text!r}")
+    return value
+
+
+def factor(text: str) -> float:
+    """Read a finite number other than 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value == 0:
+        raise argparse.ArgumentTypeError(f"expected a number other than 0, got {text!r}")
+    return value
+
+
+def axes(text: str) -> str:
+    """Read the axes of a patch, such as ALI."""
+    try:
+        return PatchGrid((1, 1, 1), (1.0, 1.0, 1.0), text).axes
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def spacing(text: str) -> tuple[float, float, float]:
+    """Read the distances of a patch's voxels, in mm, as X,Y,Z."""
+    try:
+        x, y, z = (float(part) for part in text.split(","))
+        return PatchGrid((1, 1, 1), (x, y, z), "ALI").spacing_mm
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected X,Y,Z in mm, got {text!r}") from error
