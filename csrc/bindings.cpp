@@ -18,6 +18,7 @@
 
 #include "core/crop.h"
 #include "core/error.h"
+#include "core/model.h"
 #include "core/network.h"
 #include "core/normalize.h"
 #include "core/onnx_reader.h"
@@ -331,6 +332,8 @@ PYBIND11_MODULE(_core, m) {
     py::register_exception_translator(translate);
 
     m.attr("MIN_COVERAGE") = nigro::kMinCoverage;
+    m.attr("MIN_SBR") = nigro::kMinSbr;
+    m.attr("MAX_SBR") = nigro::kMaxSbr;
     m.def("patch_window", &patch_window, "image_shape"_a, "affine"_a.noconvert(), "centre_mm"_a,
           "shape"_a, "spacing_mm"_a, "axes"_a, "flipped"_a);
     m.def("crop_patch", &crop_patch, "voxels"_a.noconvert(), "begin"_a, "image_shape"_a,

@@ -318,7 +318,7 @@ class _Training:
         partial = run / "checkpoint.pt.partial"
         torch.save(state, partial)
         partial.replace(run / "checkpoint.pt")
-        _write(run / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in self._history))
+        _write(run / "log.jsonl", "".join(json.dumps(_defined(e)) + "\n" for e in self._history))
         lines = baselines(self._rows, self._split, self._split.validation)
         draw_curve(
             run / "log.svg", self._history, {name: row["rmse"] for name, row in lines.items()}
@@ -359,12 +359,17 @@ class _Training:
         network = self._scores(self._best, patches, tested)
         table = {"network": network, **baselines(self._rows, self._split, tested)}
         rounded = {
-            name: {key: round(value, 4) for key, value in row.items()}
+            name: _defined({key: round(value, 4) for key, value in row.items()})
             for name, row in table.items()
         }
         what = "held out" if len(self._split.test) else "that chose the epoch: none were held out"
         people = f"{_n_participants(self._rows, tested)} {_kind(self._rows)}participants"
         return {"data": f"{people} {what}", "epochs": len(self._history), **rounded}
+
+
+def _defined(numbers: dict[str, float]) -> dict[str, float | None]:
+    """Give numbers as JSON can hold them: None for ρc of one row, which is undefined."""
+    return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
 
 
 def _training_data(config: TrainConfig, rows: list[Row], split: Split) -> str:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import nigroedge
 from nigroedge.engine import resolve_threads
 from nigroedge.smwi.background import resharp, vsharp
+from nigroedge.smwi.bounds import check_chi
 from nigroedge.smwi.channels import combine_channels, root_sum_of_squares
 from nigroedge.smwi.dipole import Susceptibility, tkd
 from nigroedge.smwi.fourier import Floats, FourierGrid, Mask, Shape3
@@ -94,7 +95,8 @@ def reconstruct(
     Raises
     ------
     InputError, GeometryError
-        If no brain is found, or the mask misses the slab or is too thin for background removal.
+        If no brain is found, the mask misses the slab or is too thin for background removal, or
+        susceptibilities come out that no brain has.
     """
     run = _Run(scan, method, resolve_threads(workers), progress)
     magnitude = root_sum_of_squares(scan.magnitudes.reshape(*scan.magnitudes.shape[:3], -1))
@@ -106,6 +108,7 @@ def reconstruct(
     local = run.local_field(inner, field_map.frequency_hz)
     weight = inner.rss * field_map.reliability
     chi = run.susceptibility(inner, local, weight)
+    check_chi(chi.chi, local.mask)
     progress("smwi", 0.0)
     chi_ppm = box.embedded(chi.chi)
     smwi = weight_magnitude(

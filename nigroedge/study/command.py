@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,8 @@ class _Evaluated:
         """By participant, models first, then baselines; ASCII but for names."""
         evaluation = self.evaluation
         result = evaluation.results["participant"]
-        yield f"{result.n} participants (mean SBR of their sides), {len(evaluation.rows)} sides"
+        people = f"{result.n} participant{'s' if result.n > 1 else ''}"
+        yield f"{people} (mean SBR of their sides), {len(evaluation.rows)} sides"
         yield ""
         yield f"{'prediction':<28} {'rho_c':>7} {'95 %':>16} {'MAE +- SD':>16} {'RMSE':>7}"
         for name, found in result.performance.items():
@@ -89,10 +91,9 @@ def _row(name: str, found: Performance) -> str:
     between = "" if fisher is None else f"{fisher.low:.3f} to {fisher.high:.3f}"
     errors = found.residuals
     spread = f"{errors.mae.value:.3f} +- {errors.sd:.3f}"
-    return (
-        f"{name:<28} {found.rho_c.value:>z7.3f} {between:>16} {spread:>16} "
-        f"{errors.rmse.value:>7.3f}"
-    )
+    rho_c = found.rho_c.value
+    shown = f"{rho_c:z.3f}" if math.isfinite(rho_c) else "-"
+    return f"{name:<28} {shown:>7} {between:>16} {spread:>16} {errors.rmse.value:>7.3f}"
 
 
 def _run(options: argparse.Namespace, progress: Progress) -> _Evaluated:

@@ -53,6 +53,8 @@ def provenance(
             f"{trained_on} of the {len(evaluated)} evaluated rows are of the training or "
             f"validation split: where a model learned from them, its scores are too good."
         )
+    if len({row.participant_id for row in evaluated}) == 1:
+        notes.append("Of one participant rho_c, r and C_b are undefined.")
     if any(row.expected_sbr is not None for row in rows):
         notes.append(SIMULATED)
     return {

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scans that went wrong, whole, through the command line: refused in one line, or read rightly."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nigroedge.cli import main
+from nigroedge.io.nifti import load_volume
+
+
+class Smwi:
+    """The command on the case of a number, and what it wrote."""
+
+    def __init__(self, cases, out, capsys):
+        self._cases, self._out, self._capsys = cases, out, capsys
+
+    def folder(self, number: str) -> Path:
+        """Folder of the one case whose name begins so."""
+        (folder,) = self._cases.glob(f"{number}-*")
+        return folder
+
+    def run(self, number: str, *arguments: str | Path) -> tuple[int, str]:
+        """Give exit code and what went to standard error."""
+        bids = self.folder(number) / "gre" / "sub-01"
+        words = ("smwi", "--bids", bids, "--out", self._out, "--method", "fast", "--threads", "1")
+        code = main([str(word) for word in (*words, *arguments)])
+        return code, self._capsys.readouterr().err
+
+    def refused(self, number: str, *arguments: str | Path) -> str:
+        """Give the one line that says why; nothing is written."""
+        code, error = self.run(number, *arguments)
+        assert (1, 1) == (code, error.count("\n"))
+        assert not self._out.exists()
+        return error
+
+    def chi(self, number: str, *arguments: str | Path) -> tuple[np.ndarray, dict]:
+        """Give χ in ppm, and the parameters beside it."""
+        assert (0, "") == self.run(number, *arguments)
+        anat = self._out / "sub-01" / "anat"
+        said = json.loads((anat / "sub-01_Chimap.json").read_text())
+        return load_volume(anat / "sub-01_Chimap.nii").voxels, said
+
+
+@pytest.fixture
+def smwi(shared_cases, tmp_path, capsys):
+    return Smwi(shared_cases, tmp_path / "out", capsys)
+
+
+@pytest.fixture(scope="module")
+def reference(shared_cases, tmp_path_factory):
+    """χ of the scan with nothing wrong."""
+    out = tmp_path_factory.mktemp("reference")
+    bids = shared_cases / "00-base-right" / "gre" / "sub-01"
+    words = ("smwi", "--bids", bids, "--out", out, "--method", "fast", "--threads", "1")
+    assert 0 == main([str(word) for word in words])
+    return load_volume(out / "sub-01/anat/sub-01_Chimap.nii").voxels
+
+
+def test_the_scan_that_the_others_spoil_is_read(reference):
+    assert 0.025 < reference[reference != 0].std() < 0.035  # ppm, of a brain's tissue
+
+
+def test_37_echo_times_a_thousand_times_too_small_are_refused(smwi):
+    assert "at least 0.5 ms apart, got 1e-05, 2e-05, 3e-05" in smwi.refused("37")
