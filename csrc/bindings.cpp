@@ -139,7 +139,7 @@ py::tuple patch_window(const Index& image_shape, const Affine& affine,
     nigro::VolumeView volume{};
     volume.shape = image_shape;
     set_affine(volume, affine);
-    const nigro::Window window =
+    const nigro::ImageWindow window =
         nigro::window_of(volume, grid_of(shape, spacing_mm, axes, flipped), centre_mm);
     return py::make_tuple(window.begin, window.end);
 }

@@ -100,7 +100,7 @@ double crop(const kernels::Kernels& kernels, const VolumeView& volume, const Pat
     return placement.coverage;
 }
 
-Window window_of(const VolumeView& volume, const PatchGrid& grid, const Point& centre_mm) {
+ImageWindow window_of(const VolumeView& volume, const PatchGrid& grid, const Point& centre_mm) {
     const Placement placement = placed(volume, grid, centre_mm);
     return window_of(placement,
                      placement.is_copy ? copied_ranges(placement) : resampled_ranges(placement));

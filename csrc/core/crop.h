@@ -22,6 +22,6 @@ double crop(const kernels::Kernels& kernels, const VolumeView& volume, const Pat
 
 // The voxels that crop() reads, and no others. Which are in memory is not looked at. Throws as
 // place() does.
-Window window_of(const VolumeView& volume, const PatchGrid& grid, const Point& centre_mm);
+ImageWindow window_of(const VolumeView& volume, const PatchGrid& grid, const Point& centre_mm);
 
 }  // namespace nigro

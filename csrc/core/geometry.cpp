@@ -299,8 +299,8 @@ Placement place(const VolumeView& volume, const PatchGrid& grid, const Point& ce
     return placement;
 }
 
-Window window_of(const Placement& placement, const std::array<Range, 3>& ranges) {
-    Window window{};
+ImageWindow window_of(const Placement& placement, const std::array<Range, 3>& ranges) {
+    ImageWindow window{};
     for (std::size_t i = 0; i < 3; ++i) {
         const PlacedAxis& axis = placement.axes[i];
         const auto [begin, end] = ranges[i];
@@ -310,7 +310,7 @@ Window window_of(const Placement& placement, const std::array<Range, 3>& ranges)
     return window;
 }
 
-void check_held(const VolumeView& volume, const Window& window) {
+void check_held(const VolumeView& volume, const ImageWindow& window) {
     for (std::size_t i = 0; i < 3; ++i)
         if (window.begin[i] < volume.held.begin[i] || window.end[i] > volume.held.end[i])
             throw BadArgument("expected voxels " + std::to_string(window.begin[i]) + " to " +

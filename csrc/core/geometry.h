@@ -63,9 +63,9 @@ std::size_t lateral_axis(const PatchGrid& grid);
 Placement place(const VolumeView& volume, const PatchGrid& grid, const Point& centre_mm);
 
 // The box of the image that lies in `ranges` along the patch's axes.
-Window window_of(const Placement& placement, const std::array<Range, 3>& ranges);
+ImageWindow window_of(const Placement& placement, const std::array<Range, 3>& ranges);
 
 // Throws BadArgument unless all voxels of `window` are in memory.
-void check_held(const VolumeView& volume, const Window& window);
+void check_held(const VolumeView& volume, const ImageWindow& window);
 
 }  // namespace nigro

@@ -12,7 +12,7 @@ namespace nigro {
 using Point = std::array<double, 3>;  // RAS+ millimetres
 
 // A box of an image's voxels: [begin, end) along each of its axes.
-struct Window {
+struct ImageWindow {
     std::array<std::size_t, 3> begin;
     std::array<std::size_t, 3> end;
 };
@@ -23,7 +23,7 @@ struct VolumeView {
     kernels::Stored type;
     bool swapped;  // the bytes of a value are not in this machine's order
     std::array<std::size_t, 3> shape;
-    Window held;                                  // the part that is in memory; or all of it
+    ImageWindow held;                             // the part that is in memory; or all of it
     std::array<std::ptrdiff_t, 3> strides;        // bytes from voxel to voxel; any sign, 0 allowed
     std::array<std::array<double, 4>, 3> affine;  // rows; voxel index -> RAS+ millimetres
     double slope;

@@ -122,7 +122,7 @@ Cut cut(const Kernels& kernels, const nigro::VolumeView& view, const nigro::Patc
 }
 
 // The same image, of which no more than `window` is in memory, in C order.
-Image part_of(const Image& image, const nigro::Window& window) {
+Image part_of(const Image& image, const nigro::ImageWindow& window) {
     Image part{{}, image.view};
     const std::size_t size = kSizes[static_cast<std::size_t>(image.view.type)];
     std::array<std::size_t, 3> n{};
@@ -148,7 +148,7 @@ Image part_of(const Image& image, const nigro::Window& window) {
 // The window alone gives the same patch (under a sanitizer: it alone is read), and no less does.
 void test_window(const Kernels& kernels, const Image& image, const nigro::PatchGrid& grid,
                  const nigro::Point& centre, const Cut& want, std::size_t round) {
-    const nigro::Window window = nigro::window_of(image.view, grid, centre);
+    const nigro::ImageWindow window = nigro::window_of(image.view, grid, centre);
     const Image part = part_of(image, window);
     const Cut got = cut(kernels, part.view, grid, centre);
     const std::string what = std::string(kernels.name) + " window " + std::to_string(round);
