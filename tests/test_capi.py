@@ -678,8 +678,8 @@ def test_only_the_functions_of_the_header_are_exported(place):
 def test_the_stripped_library_is_small(tmp_path):
     run("strip", "--strip-unneeded", nigroedge.get_library(), "-o", tmp_path / "stripped.so")
 
-    # It has 605 kB: kernels of three instruction sets 220, the core 220, the rest the C++ runtime.
-    assert (tmp_path / "stripped.so").stat().st_size < 640_000
+    # It has 712 kB: kernels of three instruction sets, the core, and the C++ runtime.
+    assert (tmp_path / "stripped.so").stat().st_size < 800_000
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the C++ runtime is the system's")
