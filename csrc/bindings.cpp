@@ -339,6 +339,10 @@ PYBIND11_MODULE(_core, m) {
     m.def("crop_patch", &crop_patch, "voxels"_a.noconvert(), "begin"_a, "image_shape"_a,
           "affine"_a.noconvert(), "slope"_a, "intercept"_a, "centre_mm"_a, "shape"_a,
           "spacing_mm"_a, "axes"_a, "flipped"_a, "method"_a = py::none());
+    m.def(
+        "keeps_signs",
+        [](std::string_view method) { return nigro::normalization(method).keeps_signs(); },
+        "method"_a);
     m.def("normalize", &normalize, "patch"_a.noconvert(), "method"_a);
     m.def("active_isa", &active_isa);
     m.def("available_isas", &available_isas);

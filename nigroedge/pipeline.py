@@ -19,7 +19,7 @@ from nigroedge.centroid import Centroid
 from nigroedge.digest import hashing
 from nigroedge.errors import DegeneratePatchError, GeometryError, InputError
 from nigroedge.names import readable
-from nigroedge.preprocess import PreparedPatch, prepare_patch
+from nigroedge.preprocess import PreparedPatch, keeps_signs, prepare_patch
 from nigroedge.result import CentroidUsed, EngineUsed, InputUsed, ModelUsed, Result, SideResult
 from nigroedge.volume import Source, Volume
 from nigroedge.window import hold, window_of
@@ -199,9 +199,9 @@ def _about(side: str) -> Iterator[None]:
 
 
 def _check_smwi(patch: PreparedPatch, method: str) -> None:
-    # SMWI is a magnitude times a mask of 0 to 1: never below 0. Divided by its mean a patch keeps
-    # its signs, so that phase, frequency and susceptibility maps are told from it here.
-    if method == "mean" and patch.values.min() < 0:
+    # SMWI is a magnitude times a mask of 0 to 1: never below 0. Where a patch keeps its signs,
+    # phase, frequency and susceptibility maps are told from it here.
+    if keeps_signs(method) and patch.values.min() < 0:
         raise InputError("expected SMWI, which is never negative, got negative voxels")
 
 
