@@ -201,8 +201,7 @@ class Learner:
         patches = [
             augment(
                 self._windows.voxels[row],
-                grid.shape,
-                grid.spacing_mm,
+                grid,
                 self._recipe.augmentation,
                 np.random.default_rng((self._seed, 2, epoch, int(row))),
             )

@@ -12,6 +12,7 @@ from nigroedge.grid import PatchGrid
 from nigroedge.spec import MIRROR_CENTRES, MIRRORS, NORMALIZATIONS, SIDES
 
 if TYPE_CHECKING:
+    from export.conventions import Conventions
     from export.samples import Purpose, Samples
     from nigroedge.spec import ModelSpec
 
@@ -120,7 +121,23 @@ def add_conventions(command: argparse.ArgumentParser) -> None:
     add("--scale", type=factor, required=True, help="SBR = scale · its output")
 
 
-def mirror_centre(options: argparse.Namespace) -> str:
+def conventions(options: argparse.Namespace) -> Conventions:
+    """Give what was said of a network from elsewhere."""
+    centre = _mirror_centre(options)  # before what takes seconds
+    from export.conventions import Conventions
+
+    return Conventions(
+        side=options.side,
+        normalize=options.normalize,
+        axes=options.axes,
+        mirror=options.mirror,
+        mirror_centre=centre,
+        spacing_mm=options.spacing,
+        scale=options.scale,
+    )
+
+
+def _mirror_centre(options: argparse.Namespace) -> str:
     """Give --mirror-centre, which nobody but who trained the network knows: it is never guessed."""
     asked: str | None = options.mirror_centre
     if options.mirror == "none" and asked is not None:
