@@ -27,6 +27,7 @@ import nigroedge.phantom
 import nigroedge.smwi
 from export.progress import Bar, bar
 from export.samples import SUBJECTS_PER_SEED, subject_seed
+from export.whole import whole, write_whole
 from nigroedge.errors import InputError
 from nigroedge.io.nifti import save_volume
 from nigroedge.phantom import SIDES, Side, Subject, draw_subject, patch_grid, render
@@ -213,9 +214,7 @@ def _claim(folder: Path, config: CohortConfig) -> None:
             )
         return
     folder.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_suffix(".partial")
-    partial_path.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
-    partial_path.replace(path)
+    write_whole(path, json.dumps(wanted, indent=1) + "\n")
 
 
 def _record(path: Path) -> dict[str, object]:
@@ -266,10 +265,8 @@ def _write_images(config: CohortConfig, images: Path, number: int) -> None:
     """Scan one participant and store both sides; a file is there whole or not at all."""
     scanned = _scan(config, _subject(config, number))
     for side, path in zip(SIDES, _files(images, number), strict=True):
-        partial_path = path.with_name(f".{path.name}")
-        partial_path.unlink(missing_ok=True)
-        save_volume(Volume(stored(scanned[side].voxels), scanned[side].affine), partial_path)
-        partial_path.replace(path)
+        with whole(path) as beside:
+            save_volume(Volume(stored(scanned[side].voxels), scanned[side].affine), beside)
 
 
 def _scan(config: CohortConfig, subject: Subject) -> dict[Side, Volume]:

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from export.whole import whole
+
 
 def draw_curve(
     path: Path, history: Sequence[Mapping[str, float]], lines: Mapping[str, float]
@@ -32,7 +34,6 @@ def draw_curve(
         axes.axhline(rmse, color="0.4", linestyle=style, linewidth=1, label=name)
     axes.set(xlabel="epoch", ylabel="RMSE, SBR")
     axes.legend(fontsize="small", ncols=2)
-    partial = path.with_name(f"{path.name}.partial")
-    # Without a date the same log gives the same file.
-    figure.savefig(partial, format="svg", metadata={"Date": None})
-    partial.replace(path)
+    with whole(path) as partial:
+        # Without a date the same log gives the same file.
+        figure.savefig(partial, format="svg", metadata={"Date": None})
