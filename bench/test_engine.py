@@ -8,8 +8,8 @@ outside the call.
 
 `pytest bench/test_engine.py --benchmark-enable` times case after case. `python -m
 bench.test_engine [PRESET …]` times them in turns, which is fairer on a machine that is not idle,
-and prints the table of docs/engine.md. oneDNN, inside OpenVINO, uses the widest instructions that
-it finds; to see it on a CPU without VNNI, set ONEDNN_MAX_CPU_ISA=AVX2 for the whole run.
+and prints the table of docs/notes/engine.md. oneDNN, inside OpenVINO, uses the widest instructions
+that it finds; to see it on a CPU without VNNI, set ONEDNN_MAX_CPU_ISA=AVX2 for the whole run.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ PRESETS = {
     "slim": "c16 c16 p c32 c32 p c64 c64 p f128 f1",
     "mri-dat": "c16 c16 p c32 c32 p c64 c64 p c128 c128 p f1",
     "bae2023": "c64 c64 p c128 c128 p c256 c256 p f512 f1",
+    "resnet": "c16 ( c16 d16 ) p c32 ( c32 d32 ) p c64 ( c64 d64 ) p f128 f1",
 }
 LOADS = {"both sides, 2 threads": (2, 2), "one side, 1 thread": (1, 1)}
 TOLERANCE = {"float": 1e-4, "int8": 0.5}  # SBR
@@ -106,29 +107,21 @@ def onnxruntime_float(content: bytes, patches: np.ndarray, threads: int) -> Run:
 def torch_float(content: bytes, patches: np.ndarray, threads: int, dtype: str = "float32") -> Run:
     torch = pytest.importorskip("torch")
     torch.set_num_threads(threads)
-    layers: list[Any] = []
-    stored = weights_of(content)
-    for node in onnx.load_from_string(content).graph.node:
-        weights = [torch.tensor(stored[name]) for name in node.input[1:]]
-        if node.op_type == "Conv":
-            layers.append(torch.nn.Conv3d(weights[0].shape[1], len(weights[0]), 3, padding=1))
-        elif node.op_type == "Gemm":
-            layers.append(torch.nn.Linear(weights[0].shape[1], len(weights[0])))
-        else:
-            layers.append(
-                {"Relu": torch.nn.ReLU, "Flatten": torch.nn.Flatten}.get(
-                    node.op_type, lambda: torch.nn.MaxPool3d(2)
-                )()
-            )
-        if weights:
-            layers[-1].load_state_dict({"weight": weights[0], "bias": weights[1]})
-    model = torch.nn.Sequential(*layers).eval().to(getattr(torch, dtype))
-    values = torch.tensor(patches[:, None], dtype=getattr(torch, dtype))
+    kind = getattr(torch, dtype)
+    stored = {name: torch.tensor(array).to(kind) for name, array in weights_of(content).items()}
+    nodes = [
+        (networks.torch_of(node), list(node.input), node.output[0])
+        for node in onnx.load_from_string(content).graph.node
+    ]
+    values = torch.tensor(patches[:, None], dtype=kind)
 
     def run() -> np.ndarray:
         torch.set_num_threads(threads)
         with torch.inference_mode():
-            return model(values).numpy()[:, 0]
+            known = {**stored, "patch": values}
+            for operation, inputs, output in nodes:
+                known[output] = operation(*(known[name] for name in inputs))
+            return known[output].numpy()[:, 0]
 
     return run
 
@@ -196,6 +189,11 @@ RUNTIMES: dict[str, tuple[Callable[..., Run], str]] = {
 }
 
 
+def runtimes(preset: str) -> list[str]:
+    """List what runs a preset; the files for ncnn are written for chains alone."""
+    return [name for name in RUNTIMES if name != "ncnn" or "(" not in PRESETS[preset]]
+
+
 def prepare(preset: str, load: str, runtime: str) -> Run:
     """Make one case and check its answer."""
     batch, threads = LOADS[load]
@@ -258,7 +256,7 @@ def main(presets: list[str], seconds: float = 20) -> None:
     print(f"{platform.machine()}, {_core.active_isa()}, {os.cpu_count()} CPUs; oneDNN: {limit}")
     for preset in presets:
         for load in LOADS:
-            runs = {name: prepare(preset, load, name) for name in RUNTIMES}
+            runs = {name: prepare(preset, load, name) for name in runtimes(preset)}
             times = in_turns(runs, seconds)
             int8 = times["OpenVINO INT8"]
             print(f"\n{preset}, {load}: ms, minimum and median; the same of OpenVINO INT8's")

@@ -37,7 +37,7 @@ from nigroedge.model import load_model
 Patches = np.ndarray
 Call = Callable[[], np.ndarray]
 
-PRESETS = ("slim", "mri-dat", "bae2023")
+PRESETS = ("slim", "mri-dat", "bae2023", "resnet")
 #: The one that is run, untimed, with the tests: it is quick to quantise.
 QUICK = "slim"
 TURNS = 60  # of each case in the table

@@ -77,7 +77,7 @@ def test_layers(benchmark, preset, isa, tmp_path):
         steps, args=(preset, isa, 1 if benchmark.disabled else REPEATS), rounds=1
     )
 
-    assert sum(row[1] for row in rows) == pytest.approx(747e6, rel=0.01)  # docs/engine.md
+    assert sum(row[1] for row in rows) == pytest.approx(747e6, rel=0.01)  # docs/notes/engine.md
     print("\n" + table(preset, isa, measured_peak(isa, tmp_path), rows))
 
 

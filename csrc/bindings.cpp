@@ -18,6 +18,7 @@
 
 #include "core/crop.h"
 #include "core/error.h"
+#include "core/model.h"
 #include "core/network.h"
 #include "core/normalize.h"
 #include "core/onnx_reader.h"
@@ -301,7 +302,7 @@ py::list time_steps(nigro::Network& network, const Patches& patches, std::size_t
 
 Floats features_of(nigro::Network& network, const Patches& patches) {
     check_patches(network, patches);
-    const nigro::Extent& extent = network.feature_extent();
+    const nigro::Extent extent = network.feature_extent();
     Floats maps({static_cast<std::size_t>(patches.shape(0)), network.n_features(), extent.x,
                  extent.y, extent.z});
     const float* const source = patches.data();
@@ -321,6 +322,8 @@ PYBIND11_MODULE(_core, m) {
     py::register_exception_translator(translate);
 
     m.attr("MIN_COVERAGE") = nigro::kMinCoverage;
+    m.attr("MIN_SBR") = nigro::kMinSbr;
+    m.attr("MAX_SBR") = nigro::kMaxSbr;
     m.def("crop_patch", &crop_patch, "voxels"_a.noconvert(), "affine"_a.noconvert(), "slope"_a,
           "intercept"_a, "centre_mm"_a, "shape"_a, "spacing_mm"_a, "axes"_a, "flipped"_a);
     m.def("prepare_patch", &prepare_patch, "voxels"_a.noconvert(), "affine"_a.noconvert(),

@@ -221,7 +221,7 @@ class Chain:
     def _evaluate(self, name: str, table: Path, models: Sequence[Path]) -> Step:
         output = self.folder / name / "results.json"
         named = [part for model in models for part in ("--model", str(model))]
-        # The built-in engine has no shortcuts, which resnet needs: one engine for all.
+        # The engine that the numbers of docs/study were made with.
         line = ["evaluate", str(table), *named, "--engine", "onnx", "--out", str(output.parent)]
         return Step(f"evaluate {name}", output, self.nigroedge, line)
 

@@ -27,9 +27,9 @@ import nigroedge.phantom
 import nigroedge.smwi
 from export.progress import Bar, bar
 from export.samples import SUBJECTS_PER_SEED, subject_seed
-from export.whole import whole, write_whole
 from nigroedge.errors import InputError
 from nigroedge.io.nifti import save_volume
+from nigroedge.io.writing import remove_leftovers, together, write_file
 from nigroedge.phantom import SIDES, Side, Subject, draw_subject, patch_grid, render
 from nigroedge.phantom.scan import stored
 from nigroedge.study.images import check_images
@@ -105,6 +105,7 @@ def simulate_cohort(
     images = folder / IMAGES
     _claim(folder, config)
     images.mkdir(exist_ok=True)
+    remove_leftovers(images)
     wanted = [n for n in range(participants) if splits[n] in scanned]
     missing = [n for n in wanted if not all(p.exists() for p in _files(images, n))]
     done = len(wanted) - len(missing)
@@ -214,7 +215,7 @@ def _claim(folder: Path, config: CohortConfig) -> None:
             )
         return
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(wanted, indent=1) + "\n")
+    write_file(path, json.dumps(wanted, indent=1) + "\n", if_exists="replace")
 
 
 def _record(path: Path) -> dict[str, object]:
@@ -262,11 +263,13 @@ def _subject(config: CohortConfig, number: int) -> Subject:
 
 
 def _write_images(config: CohortConfig, images: Path, number: int) -> None:
-    """Scan one participant and store both sides; a file is there whole or not at all."""
+    """Scan one participant and store both sides."""
     scanned = _scan(config, _subject(config, number))
-    for side, path in zip(SIDES, _files(images, number), strict=True):
-        with whole(path) as beside:
-            save_volume(Volume(stored(scanned[side].voxels), scanned[side].affine), beside)
+    with together() as files:
+        for side, path in zip(SIDES, _files(images, number), strict=True):
+            path.unlink(missing_ok=True)
+            volume = Volume(stored(scanned[side].voxels), scanned[side].affine)
+            save_volume(volume, path, among=files)
 
 
 def _scan(config: CohortConfig, subject: Subject) -> dict[Side, Volume]:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from export.whole import whole
+from nigroedge.drawing import load_matplotlib
+from nigroedge.io.writing import together
 
 
 def draw_curve(
@@ -23,6 +24,7 @@ def draw_curve(
     lines : mapping of name → RMSE
         On the validation rows, SBR.
     """
+    load_matplotlib("the curve needs", beside=path)
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.6), layout="constrained")
@@ -34,6 +36,6 @@ def draw_curve(
         axes.axhline(rmse, color="0.4", linestyle=style, linewidth=1, label=name)
     axes.set(xlabel="epoch", ylabel="RMSE, SBR")
     axes.legend(fontsize="small", ncols=2)
-    with whole(path) as partial:
+    with together() as files, files.open(path, if_exists="replace") as file:
         # Without a date the same log gives the same file.
-        figure.savefig(partial, format="svg", metadata={"Date": None})
+        figure.savefig(file, format="svg", metadata={"Date": None})

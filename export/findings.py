@@ -11,8 +11,9 @@ from typing import Any
 
 from export.chain import CONTEST, LARGE, MODEL, STUDY, Chain, point
 from export.spec import git_revision
-from export.whole import whole, write_whole
 from nigroedge.artefact import read_artefact
+from nigroedge.drawing import load_matplotlib
+from nigroedge.io.writing import together, write_file
 from nigroedge.model import read_spec
 from nigroedge.study.baseline import NAMES as BASELINES
 
@@ -43,7 +44,7 @@ def summarise(chain: Chain) -> Path:
         "seconds": json.loads((folder / "times.json").read_text()),
     }
     path = folder / "results.json"
-    write_whole(path, json.dumps(results, indent=1) + "\n")
+    write_file(path, json.dumps(results, indent=1) + "\n", if_exists="replace")
     draw_learning_curve(folder / "learning-curve.svg", curve["participant"])
     return path
 
@@ -93,6 +94,7 @@ def draw_learning_curve(path: Path, curve: Mapping[str, Any]) -> None:
 
     The bundled model, which went on from the last point, stands above it.
     """
+    load_matplotlib("the curve needs", beside=path)
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -117,5 +119,5 @@ def draw_learning_curve(path: Path, curve: Mapping[str, Any]) -> None:
         axes.set_xticks(sizes, [str(n) for n in sizes], rotation=45, fontsize="small")
         axes.minorticks_off()
     axes.legend(fontsize="small")
-    with whole(path) as partial:
-        figure.savefig(partial, format="svg", metadata={"Date": None})
+    with together() as files, files.open(path, if_exists="replace") as file:
+        figure.savefig(file, format="svg", metadata={"Date": None})

@@ -15,9 +15,9 @@ from pathlib import Path
 from export.chain import MODEL, RESNET, Chain, Plan, Step, point
 from export.findings import summarise
 from export.progress import say
-from export.whole import write_whole
 from nigroedge.cli import INTERRUPTED
 from nigroedge.errors import NigroedgeError
+from nigroedge.io.writing import write_file
 
 
 def reference(chain: Chain) -> Path:
@@ -54,7 +54,7 @@ def _run_timed(step: Step, times: Path) -> None:
         raise NigroedgeError(f"{step.name}: exit code {code}")
     taken = json.loads(times.read_text()) if times.exists() else {}
     taken[step.name] = round(taken.get(step.name, 0) + time.monotonic() - began, 1)
-    write_whole(times, json.dumps(taken, indent=1) + "\n")
+    write_file(times, json.dumps(taken, indent=1) + "\n", if_exists="replace")
 
 
 def bundle(plan: Plan, folder: Path, models: Path, study: Path) -> None:

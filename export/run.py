@@ -8,7 +8,7 @@ import json
 import pickle
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -16,12 +16,10 @@ from export.augment import Augmentation
 from export.course import Course, TrainConfig
 from export.curve import draw_curve
 from export.recipe import Recipe
-from export.whole import whole, write_whole
+from export.training import Training, defined
 from export.windows import windows_name
 from nigroedge.errors import InputError
-
-if TYPE_CHECKING:
-    from export.training import Training
+from nigroedge.io.writing import together, write_file
 
 
 class Run:
@@ -61,8 +59,7 @@ class Run:
             )
         if self._config.exists():
             self._compare(wanted, course.config.recipe.schedule)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self._config, json.dumps(wanted, indent=1) + "\n")
+        write_file(self._config, json.dumps(wanted, indent=1) + "\n", if_exists="replace")
 
     def _compare(self, wanted: dict[str, Any], schedule: str) -> None:
         begun = self._read()
@@ -97,10 +94,11 @@ class Run:
 
     def save(self, training: Training) -> None:
         """Write checkpoint, log and curve."""
-        with whole(self._checkpoint) as partial:
-            torch.save(training.state(), partial)
-        lines = (json.dumps(entry) + "\n" for entry in training.history)
-        write_whole(self.folder / "log.jsonl", "".join(lines))
+        lines = (json.dumps(defined(entry)) + "\n" for entry in training.history)
+        with together() as files:
+            with files.open(self._checkpoint, if_exists="replace") as file:
+                torch.save(training.state(), file)
+            files.write(self.folder / "log.jsonl", "".join(lines), if_exists="replace")
         course = training.course
         baselines = course.baselines(course.split.validation)
         levels = {name: row["rmse"] for name, row in baselines.items()}

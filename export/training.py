@@ -24,6 +24,11 @@ from export.windows import load_windows, prepared
 from nigroedge.study.residual import scores
 
 
+def defined(numbers: dict[str, float]) -> dict[str, float | None]:
+    """Give numbers as JSON can hold them: None for ρc of one row, which is undefined."""
+    return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+
+
 class Training:
     """A course that is run, epoch by epoch.
 
@@ -137,7 +142,7 @@ class Training:
         network = self._scores(self._best, self._prepared(tested), tested)
         table = {"network": network, **course.baselines(tested)}
         rounded = {
-            name: {key: round(value, 4) for key, value in row.items()}
+            name: defined({key: round(value, 4) for key, value in row.items()})
             for name, row in table.items()
         }
         what = "held out" if held_out else "that chose the epoch: none were held out"

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 MIN_COVERAGE: float
+MIN_SBR: float
+MAX_SBR: float
 
 def crop_patch(
     voxels: npt.NDArray[Any],

@@ -44,7 +44,7 @@ class Net:
 
 
 def random_net(seed=0, shape=(7, 6, 4), channels=(3, 4)) -> Net:
-    """Draw weights that keep outputs of normalised patches near 2."""
+    """Draw weights that keep outputs of normalised patches near 2, within what an SBR can be."""
     random = np.random.default_rng(seed)
     conv, width, size = [], 1, np.array(shape)
     for out in channels:
@@ -53,7 +53,7 @@ def random_net(seed=0, shape=(7, 6, 4), channels=(3, 4)) -> Net:
         conv.append((weight, random.normal(0, 0.1, out).astype(np.float32)))
         width, size = out, size // 2
     features = width * int(size.prod())
-    head = random.normal(0, 1 / np.sqrt(features), (1, features)).astype(np.float32)
+    head = random.normal(0, 0.25 / np.sqrt(features), (1, features)).astype(np.float32)
     return Net(shape, tuple(conv), (head, np.array([2], np.float32)))
 
 

@@ -199,6 +199,16 @@ def test_everything_wrong_with_a_table_is_said_before_anything_is_made(table, ca
     assert not (tmp_path / "run").exists()
 
 
+def test_scores_that_one_row_cannot_have_are_null_and_cost_no_run(table, cache, tmp_path):
+    sides = [row for row in read_table(table) if row.split == "train" or row.side == "left"]
+    write_table(table.with_name("sides.tsv"), sides)
+    model = load_model(train(CONFIG, table.with_name("sides.tsv"), tmp_path / "run", cache=cache))
+
+    assert {None} == {entry["validation_rho_c"] for entry in log(tmp_path / "run")}
+    assert model.spec.card.metrics["network"]["rho_c"] is None
+    assert model.spec.card.metrics["network"]["rmse"] > 0
+
+
 def test_rows_that_do_not_differ_in_sbr_teach_nothing(table, cache, tmp_path):
     flat = table.with_name("flat.tsv")
     write_table(flat, [replace(row, sbr=2.5) for row in read_table(table)])

@@ -17,6 +17,7 @@ from tests import networks
 ISAS = _core.available_isas()
 SLIM = "c16 c16 p c32 c32 p c64 c64 p f128 f1"
 MRI_DAT = "c16 c16 p c32 c32 p c64 c64 p c128 c128 p f1"
+RESNET = "c16 ( c16 d16 ) p c32 ( c32 d32 ) p c64 ( c64 d64 ) p f128 f1"
 
 
 def bits(values: np.ndarray) -> list[int]:
@@ -127,7 +128,7 @@ def test_outputs_and_features_are_near_float64(drawn, seed):
     assert np.abs(network.features(patches) - features).max() <= 3e-5 * max(1, features.max())
 
 
-@pytest.mark.parametrize("plan", [SLIM, MRI_DAT])
+@pytest.mark.parametrize("plan", [SLIM, MRI_DAT, RESNET])
 def test_presets_give_the_same_bits_everywhere(plan):
     content = networks.chain(plan, (50, 50, 20))
     patches = networks.patches(3, (50, 50, 20))
@@ -139,7 +140,7 @@ def test_presets_give_the_same_bits_everywhere(plan):
             assert bits(run(content, patches, threads=threads, isa=isa)) == want
 
 
-@pytest.mark.parametrize("plan", [SLIM, MRI_DAT, "c16 c16 p c32 c32 p c64 c64 p f1"])
+@pytest.mark.parametrize("plan", [SLIM, MRI_DAT, RESNET, "c16 c16 p c32 c32 p c64 c64 p f1"])
 def test_presets_are_nearer_to_float64_than_promised(plan):
     content = networks.chain(plan, (50, 50, 20), seed=3)
     patches = networks.patches(8, (50, 50, 20), seed=4)
@@ -205,13 +206,18 @@ def rename(old, new):
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (rename("Relu", "Sigmoid"), r"Sigmoid 'relu1'.*engine 'onnx'"),
-        (rename("MaxPool", "AveragePool"), "AveragePool"),
-        (change("Conv", strides=[2, 1, 1]), r"expected strides \[1, 1, 1\], got \[2, 1, 1\]"),
-        (change("Conv", pads=[0] * 6), r"expected pads \[1, 1, 1, 1, 1, 1\]"),
+        (rename("Relu", "Selu"), r"Selu 'relu1'.*engine 'onnx'"),
+        (rename("Relu", "Tanh"), "it knows Conv, MaxPool, .*, Gemm only"),
+        (change("Conv", strides=[0, 1, 1]), r"strides of 3 sides from 1 to 16, got \[0, 1, 1\]"),
+        (change("Conv", strides=[1, 1]), r"strides of 3 sides from 1 to 16, got \[1, 1\]"),
+        (change("Conv", pads=[1, 1, 1, 1, 1, 0]), r"same at both ends.*\[1, 1, 1, 1, 1, 0\]"),
+        (change("Conv", pads=[3] * 6), r"below the kernel's \[3, 3, 3\], got \[3, 3, 3, 3, 3, 3\]"),
+        (change("Conv", pads=[-1] * 6), "pads"),
+        (change("Conv", kernel_shape=[3, 3, 1]), r"kernel_shape \[3, 3, 3\] as the weights"),
         (change("Conv", dilations=[2, 2, 2]), "dilations"),
         (change("Conv", group=2), "group"),
-        (change("MaxPool", kernel_shape=[3, 3, 3]), "kernel_shape"),
+        (change("MaxPool", kernel_shape=[3, 3]), "kernel_shape of 3 sides"),
+        (change("MaxPool", kernel_shape=[2, 2, 5]), "nothing is left"),
         (change("MaxPool", ceil_mode=1), "ceil_mode"),
         (change("Gemm", alpha=2.0), "alpha"),
         (change("Gemm", transA=1), "transA"),

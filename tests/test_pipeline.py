@@ -145,7 +145,8 @@ def test_a_volume_of_no_file_has_no_input():
 # ------------------------------------------------------------------------------------------- sides
 
 MIRROR_WORLD = np.diag([-1.0, 1, 1, 1])
-LATERAL = np.random.default_rng(1).normal(size=GRID.shape)
+#: Not symmetric; positive, and 1/8 in the mean of 48 voxels: an SBR of about 6.
+LATERAL = np.random.default_rng(1).uniform(0, 0.25, GRID.shape)
 
 #: Half a voxel off the grid in no axis, so that no tie is broken by a direction.
 inside = st.tuples(st.integers(-6, -2), st.integers(-6, 6), st.integers(-2, 2))
@@ -271,6 +272,31 @@ def test_patches_that_hold_nothing_are_refused_with_their_side(value):
         predict(Volume(voxels, AFFINE), left=LEFT, models=StubModel())
 
 
+@dataclass(frozen=True, eq=False)
+class Answering(StubModel):
+    """Answers the same, whatever it is asked."""
+
+    answer: float = 0.0
+
+    def predict_patches(self, patches):
+        return np.full(len(patches), self.answer, np.float32)
+
+
+@pytest.mark.parametrize("answer", [-1.0, -0.5, 0.0, 15.0])
+def test_what_a_scan_can_measure_is_given_as_it_came(answer):
+    assert answer == predict(noise(), right=RIGHT, models=Answering(answer=answer)).right.sbr
+
+
+@given(st.floats(width=32).filter(lambda sbr: not -1 <= sbr <= 15))
+def test_an_answer_that_no_scan_can_measure_is_refused_with_its_side(answer):
+    with pytest.raises(DegeneratePatchError, match="right side: expected an SBR of -1 to 15"):
+        predict(noise(), left=LEFT, right=RIGHT, models=_right_only(answer))
+
+
+def _right_only(answer):
+    return {"left": Answering(answer=2.0), "right": Answering(answer=answer)}
+
+
 def test_an_image_with_negative_voxels_is_no_smwi():
     voxels = noise().voxels.copy()
     voxels[5, 12, 5] = -0.001
@@ -279,4 +305,4 @@ def test_an_image_with_negative_voxels_is_no_smwi():
     with pytest.raises(InputError, match="left side: expected SMWI, which is never negative"):
         predict(volume, left=LEFT, models=StubModel())
     predict(volume, right=RIGHT, models=StubModel())
-    predict(volume, left=LEFT, models=StubModel(spec(normalize="zscore")))
+    predict(volume, left=LEFT, models=Answering(spec(normalize="zscore"), answer=2.0))

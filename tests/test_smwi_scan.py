@@ -34,6 +34,11 @@ SHEARED[0, 2] = 0.5
         ({"echo_times_s": (0.01, math.nan, 0.02)}, InputError, "positive echo times"),
         ({"field_strength_t": 0}, InputError, "field strength in tesla"),
         ({"field_strength_t": 3e4}, InputError, "field strength in tesla"),
+        ({"field_strength_t": 0.03}, InputError, r"0\.2 to 12 .* got 0\.03"),
+        ({"field_strength_t": 123.25}, InputError, r"got 123\.25"),
+        ({"field_strength_t": math.nan}, InputError, "got nan"),
+        ({"echo_times_s": (1e-5, 2e-5, 3e-5)}, InputError, r"0\.5 ms apart, got 1e-05, 2e-05, 3e"),
+        ({"echo_times_s": (0.01, 0.0101, 0.03)}, InputError, r"0\.5 ms apart"),
         ({"phase_sign": 2}, InputError, "phase sign of 1 or -1"),
         ({"magnitude": np.ones((12, 12, 7, 3))}, GeometryError, "magnitude and phase of one shape"),
         (

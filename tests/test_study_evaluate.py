@@ -96,40 +96,6 @@ def rows_of(folder):
     return list(csv.DictReader(io.StringIO((folder / "predictions.csv").read_text())))
 
 
-# --------------------------------------------------------------------- tables that once went wrong
-
-
-def test_one_person_under_two_spellings_is_refused_with_both_lines(run, shared_cases, tmp_path):
-    table = shared_cases / "12-one-person-two-spellings/table.csv"
-    code, out, error = run(table, "--out", tmp_path / "out")
-
-    assert (1, "") == (code, out)
-    assert (
-        "1 problem\n  line 17: expected one spelling of each participant_id, got one that differs "
-        "from line 16's in leading zeros alone\n"
-    ) in error
-    assert not (tmp_path / "out").exists()
-
-
-def test_n_a_is_no_value_as_bids_has_it(run, shared_cases, tmp_path):
-    code, out, _ = run(shared_cases / "21-n-a-cells/table.tsv", "--out", tmp_path, "--json")
-    results = json.loads(out)
-
-    assert 0 == code
-    assert 8 == results["table"]["participants"]
-    assert "none: 6 of 16 evaluated rows have no reading" == results["baselines"]["reading"]
-    assert {"lost"} == {row["reading"] for row in rows_of(tmp_path)} - {""}
-
-
-def test_row_names_of_r_are_told_and_what_to_do(run, shared_cases, tmp_path):
-    code, _, error = run(shared_cases / "32-small-messages/rownames.csv", "--out", tmp_path / "out")
-
-    assert 1 == code
-    assert 2 == error.count("\n")
-    assert "line 2: expected 4 cells, got 5 on every line: row names" in error
-    assert "(in R: row.names = FALSE)" in error
-
-
 # ---------------------------------------------------------------------------------------- main job
 
 

@@ -33,6 +33,12 @@ def test_scores_by_hand():
     assert pytest.approx((np.sqrt(3), 1.0)) == (got["rmse"], got["mae"])
 
 
+def test_one_pair_has_no_concordance():
+    assert np.isnan(concordance([2.5], [2.1]))
+    assert np.isnan(concordance([2.5], [2.5]))
+    assert np.isnan(scores([2.5], [2.1])["rho_c"])
+
+
 def test_a_constant_prediction_has_no_concordance():
     assert concordance([2, 2, 2], [1, 2, 3]) == 0
     assert np.isnan(concordance([2, 2], [2, 2]))

@@ -426,6 +426,16 @@ def test_a_constant_prediction_has_no_interval_of_rho_c():
         assert found.residuals.rmse.intervals["bca"] is not None
 
 
+def test_agreement_of_one_participant_is_undefined_and_not_0():
+    for unit in pearson_unit(0, n=1).values():
+        found = performance(unit.predictions["model"], unit, resamples=99)
+        other = compare(unit.predictions["model"], unit.measured, unit.measured, unit.participants)
+        assert np.isnan([found.rho_c.value, found.pearson_r, found.accuracy]).all()
+        assert {None} == {*found.rho_c.intervals.values()}
+        assert np.isnan(other.rho_c.value)
+        assert found.residuals.rmse.value == pytest.approx(other.rmse.value)
+
+
 def test_where_both_sides_count_only_intervals_by_participant_are_given():
     unit = pearson_unit(0)["side"]
     found = performance(unit.predictions["model"], unit, resamples=99)

@@ -7,7 +7,6 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,9 +14,7 @@ from hypothesis import strategies as st
 from nigroedge.errors import InputError, TableError
 from nigroedge.io.sheet import is_missing, number
 from nigroedge.study.identity import person
-from nigroedge.study.images import check_images
 from nigroedge.study.table import MAX_BYTES, Row, read_table, write_table
-from tests.nifti_files import nifti_bytes
 
 
 def dialect(text, delimiter, other, sign):
@@ -324,53 +321,3 @@ def test_no_cell_reaches_a_message(read, column):
     broken = "\n".join([BROKEN.splitlines()[0], ",".join(cells), f"{SECRET},left,x", "P1,right"])
 
     assert SECRET not in "".join(problems(read, broken))
-
-
-# ------------------------------------------------------------------------------------------- images
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    """An image of 60 × 60 × 26 voxels about the origin, and broken ones, named after a person."""
-    folder = tmp_path_factory.mktemp("images")
-    voxels = np.random.default_rng(0).integers(200, 1200, (60, 60, 26)).astype("<i2")
-    affine = np.array([[-0.5, 0, 0, 15], [0, -0.5, 0, 15], [0, 0, 1, -13], [0, 0, 0, 1.0]])
-    good = nifti_bytes(voxels, affine)
-    (folder / f"{SECRET}.nii").write_bytes(good)
-    (folder / f"{SECRET}.short.nii").write_bytes(good[:-9000])
-    (folder / f"{SECRET}.constant.nii").write_bytes(nifti_bytes(0 * voxels + 7, affine))
-    (folder / f"{SECRET}.img").write_bytes(good[352:])
-    return folder
-
-
-def row(images, name, line, centre=(0.0, 0.0, 0.0)):
-    return Row(SECRET, "left", image=images / f"{SECRET}{name}", centre_mm=centre, line=line)
-
-
-def test_good_images_pass_and_each_is_opened_once(images):
-    seen = []
-    rows = [row(images, ".nii", 2), row(images, ".nii", 3, (1.0, 1.0, 1.0))]
-    check_images(rows, progress=lambda done, total: seen.append((done, total)))
-
-    assert [(1, 1)] == seen
-
-
-def test_all_problems_of_images_are_said_at_once_without_their_names(images):
-    rows = [
-        row(images, ".nii", 2),
-        row(images, ".nii", 3, (200.0, 0.0, 0.0)),
-        row(images, ".nii", 4, (8.0, 0.0, 0.0)),
-        row(images, ".absent.nii", 5),
-        row(images, ".short.nii", 6),
-        row(images, ".constant.nii", 7),
-        row(images, ".img", 8),
-        Row(SECRET, "left", line=9),
-        row(images, ".nii", 10, None),
-    ]
-    with pytest.raises(TableError) as caught:
-        check_images(rows)
-
-    assert SECRET not in str(caught.value)
-    assert [f"line {n}" for n in range(3, 11)] == [
-        problem.partition(":")[0] for problem in caught.value.problems
-    ]

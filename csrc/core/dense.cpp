@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "core/activation.h"
 #include "core/maps.h"
 
 namespace nigro {
@@ -52,10 +53,13 @@ void Dense::pack_block(std::size_t block) const {
 
 void Dense::run(const kernels::Kernels& kernels, ThreadPool& threads, const Rows& in,
                 const Rows& out, std::size_t n_samples) const {
-    const float floor = spec_.relu ? 0.0f : -std::numeric_limits<float>::infinity();
+    const bool relu = spec_.activation.kind == Activation::kRelu;
+    const float floor = relu ? 0.0f : -std::numeric_limits<float>::infinity();
     threads.deal(blocks_of(spec_.n_out), [&](std::size_t, std::size_t block) {
         kernels.dense(in.values, in.stride, n_samples, weights_ + block * n_in_ * kBlock, n_in_,
                       bias_ + block * kBlock, floor, out.values + block * kBlock, out.stride);
+        for (std::size_t sample = 0; sample < n_samples && !relu; ++sample)
+            activate(spec_.activation, out.values + sample * out.stride + block * kBlock, kBlock);
     });
 }
 

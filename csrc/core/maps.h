@@ -1,10 +1,10 @@
 // Feature maps as the kernels see them: channels innermost in blocks of 16, with room around.
 //
-// A map of C channels is [C / 16][x][y][z][16] for each sample, its channels padded with zeros. A
-// border of zeros, one voxel before and at least one after each axis, stands for the padding of the
-// convolution that reads it and for what its last tiles reach beyond. Nobody ever writes there. The
-// input of a convolution of one channel is 'plain': one float for a voxel instead of a block.
-// SPDX-License-Identifier: Apache-2.0
+// A map of C channels is [C / 16][x][y][z][16] for each sample; nobody minds what the channels
+// beyond C hold, as long as it is finite. A border of zeros before and after each axis stands for
+// the padding of the layers that read it and for what their last tiles reach beyond. Nobody ever
+// writes there. The input of a convolution of one channel is 'plain': one float for a voxel instead
+// of a block. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <algorithm>
@@ -43,6 +43,7 @@ public:
     std::size_t n_channels() const { return n_channels_; }
     std::size_t n_blocks() const { return blocks_of(n_channels_); }
     const Extent& extent() const { return extent_; }
+    std::size_t border() const { return border_; }
     std::size_t y_stride() const { return stored_.z * lanes_; }
     std::size_t x_stride() const { return stored_.y * y_stride(); }
     std::size_t block_stride() const { return stored_.x * x_stride(); }

@@ -114,6 +114,16 @@ double prepare(const kernels::Kernels& kernels, const VolumeView& volume, const 
     rethrow_about(target.side, error);
 }
 
+// A network answers anything; what no pair of scans can measure comes of a patch unlike any that it
+// learned from: a spike, slices that were lost, another image.
+void check_possible(Sides side, float sbr) {
+    if (sbr >= kMinSbr && sbr <= kMaxSbr) return;
+    throw DegeneratePatchError(std::string(name(side)) + " side: expected an SBR of " +
+                               text(kMinSbr) + " to " + text(kMaxSbr) + ", the model answers " +
+                               text(static_cast<double>(sbr)) +
+                               ": a spike in the image, lost slices, or no SMWI");
+}
+
 }  // namespace
 
 Model::Model(const unsigned char* data, std::size_t size, std::size_t n_threads)
@@ -138,7 +148,10 @@ std::vector<Prediction> Model::predict(const VolumeView& volume,
         predictions[i].coverage =
             prepare(kernels_, volume, spec_, targets[i], patches.data() + i * n_voxels);
     const std::vector<float> sbr = run(patches.data(), targets.size());
-    for (std::size_t i = 0; i < targets.size(); ++i) predictions[i].sbr = sbr[i];
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+        check_possible(targets[i].side, sbr[i]);
+        predictions[i].sbr = sbr[i];
+    }
     return predictions;
 }
 

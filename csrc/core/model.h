@@ -11,6 +11,12 @@
 
 namespace nigro {
 
+// What an SBR can be. It is (striatum - occipital) / occipital of counts, so never below -1. Intact
+// sides have 4.3 (SD 1.1); software that reads twice as much has 8.6 (SD 2.2), and 15 lies almost 3
+// SD above that.
+constexpr double kMinSbr = -1;
+constexpr double kMaxSbr = 15;
+
 // Where to look in a volume, and what was found there.
 struct Target {
     Sides side;  // left or right
@@ -40,7 +46,8 @@ public:
     //
     // Throws SideNotServed; GeometryError if a centroid is unfit, or one of a left side lies right
     // of one of a right side; DegeneratePatchError, also for negative values where the mean is
-    // divided by: an SMWI has none; ModelError if the network gives no number.
+    // divided by: an SMWI has none; and for an SBR that cannot be; ModelError if the network gives
+    // no number.
     std::vector<Prediction> predict(const VolumeView& volume, const std::vector<Target>& targets);
 
     // Runs the network on 'n' patches that are normalised and mirrored already.

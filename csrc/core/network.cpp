@@ -12,6 +12,7 @@
 #include "core/arena.h"
 #include "core/dense.h"
 #include "core/error.h"
+#include "core/fusion.h"
 #include "core/maps.h"
 #include "core/stages.h"
 #include "core/threads.h"
@@ -21,7 +22,10 @@ namespace nigro {
 class Network::Plan {
 public:
     Plan(const OnnxModel& model, std::size_t n_threads, const kernels::Kernels& kernels)
-        : graph_(read_graph(model)), kernels_(kernels), threads_(n_threads), scratch_(n_threads) {
+        : graph_(fuse(read_graph(model))),
+          kernels_(kernels),
+          threads_(n_threads),
+          scratch_(n_threads) {
         stages_ = make_stages(graph_, n_threads, arena_, scratch_, last_conv_);
         scratch_.reserve(arena_);
         plan_maps();
@@ -29,7 +33,7 @@ public:
         plan_features();
         arena_.allocate();
         locate();
-        for (const auto& stage : stages_) stage->pack(kernels_, arena_, threads_);
+        for (const StagePtr& stage : stages_) stage->pack(kernels_, arena_, threads_);
         for (Dense& dense : denses_) dense.pack(arena_, threads_);
     }
 
@@ -42,8 +46,7 @@ public:
         for (std::size_t first = 0; first < n; first += kGroup) {
             const Frame frame{kernels_, threads_, std::min(kGroup, n - first)};
             load(frame, patches + first * patch_size());
-            for (std::size_t i = 0; i < stages_.size(); ++i)
-                stages_[i]->run(frame, maps_[i], maps_[i + 1]);
+            for (const StagePtr& stage : stages_) stage->run(frame, maps_);
             for (std::size_t i = 0; i < denses_.size(); ++i)
                 denses_[i].run(kernels_, threads_, rows_[i], rows_[i + 1], frame.n_samples);
             for (std::size_t sample = 0; sample < frame.n_samples; ++sample)
@@ -68,8 +71,7 @@ public:
                 ++step;
             };
             timed([&] { load(frame, patches); });
-            for (std::size_t i = 0; i < stages_.size(); ++i)
-                timed([&] { stages_[i]->run(frame, maps_[i], maps_[i + 1]); });
+            for (const StagePtr& stage : stages_) timed([&] { stage->run(frame, maps_); });
             for (std::size_t i = 0; i < denses_.size(); ++i)
                 timed([&] { denses_[i].run(kernels_, threads_, rows_[i], rows_[i + 1], n); });
         }
@@ -77,47 +79,68 @@ public:
     }
 
     void features(const float* patches, std::size_t n, float* features) {
-        if (graph_.convs.empty())
+        if (!last_conv_of(graph_))
             throw BadArgument("expected a network with a convolution, got one without");
         const std::lock_guard<std::mutex> turn(mutex_);
         locate_features();
-        const std::size_t size = graph_.convs.back().n_out * graph_.convs.back().extent.count();
+        const std::size_t size = feature_maps_.n_channels() * feature_maps_.extent().count();
         for (std::size_t first = 0; first < n; first += kGroup) {
             const Frame frame{kernels_, threads_, std::min(kGroup, n - first)};
             load(frame, patches + first * patch_size());
-            for (std::size_t i = 0; i < last_conv_; ++i)
-                stages_[i]->run(frame, maps_[i], maps_[i + 1]);
-            stages_[last_conv_]->run_unpooled(frame, maps_[last_conv_], feature_maps_);
+            for (std::size_t i = 0; i < last_conv_; ++i) stages_[i]->run(frame, maps_);
+            stages_[last_conv_]->run_unpooled(frame, maps_, feature_maps_);
             for (std::size_t sample = 0; sample < frame.n_samples; ++sample)
                 unpack(sample, features + (first + sample) * size);
         }
     }
 
 private:
-    std::size_t patch_size() const { return graph_.n_channels * graph_.patch.count(); }
+    const MapSpec& patch() const { return graph_.maps[0]; }
+    std::size_t patch_size() const { return patch().n_channels * patch().extent.count(); }
 
-    // maps_[i] is what stage i reads; the last one is flattened.
+    // Every map that a stage makes or reads, with as much room as its readers ask for together.
     void plan_maps() {
-        std::size_t n_channels = graph_.n_channels;
-        Extent extent = graph_.patch;
-        std::size_t conv = 0;
-        for (std::size_t i = 0; i <= stages_.size(); ++i) {
-            const bool last = i == stages_.size();
-            maps_.emplace_back(n_channels, extent, last ? 0 : stages_[i]->input_border(),
-                               last ? extent : stages_[i]->input_stored(),
-                               i == 0 && reads_scalars());
-            maps_.back().reserve(arena_, kGroup);
-            if (last) break;
-            conv += stages_[i]->n_convs();
-            n_channels = conv == 0 ? n_channels : graph_.convs[conv - 1].n_out;
-            extent = stages_[i]->output_extent();
+        std::vector<MapNeed> rooms(graph_.maps.size());
+        std::vector<bool> used(graph_.maps.size());
+        used[0] = true;
+        for (const StagePtr& stage : stages_) {
+            used[stage->out()] = true;
+            for (const MapNeed& need : stage->needs()) widen(rooms[need.map], need);
         }
+        for (MapId id = 0; id < rooms.size(); ++id) {
+            const MapSpec& spec = graph_.maps[id];
+            const Extent& least = spec.extent;
+            MapNeed& room = rooms[id];
+            if (id == graph_.flattened && room.border > 0)
+                throw ModelError(
+                    "the native engine does not run this graph: what is flattened "
+                    "is read by a convolution too; other engines may");
+            const auto side = [&](std::size_t n, std::size_t stored) {
+                return std::max(room.border + n, stored);
+            };
+            room.stored = {side(least.x, room.stored.x), side(least.y, room.stored.y),
+                           side(least.z, room.stored.z)};
+            maps_.emplace_back(spec.n_channels, spec.extent, room.border, room.stored, room.plain);
+            if (used[id]) maps_.back().reserve(arena_, kGroup);
+        }
+    }
+
+    // What is stored begins with the border: of the wider one.
+    static void widen(MapNeed& room, const MapNeed& need) {
+        const std::size_t border = std::max(room.border, need.border);
+        const auto side = [&](std::size_t a, std::size_t b) {
+            return std::max(a + border - room.border, b + border - need.border);
+        };
+        room.stored = {side(room.stored.x, need.stored.x), side(room.stored.y, need.stored.y),
+                       side(room.stored.z, need.stored.z)};
+        room.border = border;
+        room.plain |= need.plain;
     }
 
     std::vector<StepTime> steps_of(double n) const {
         constexpr double kNever = std::numeric_limits<double>::infinity();
         std::vector<StepTime> steps{{"input", 0, 0, kNever}};
-        for (const auto& stage : stages_) {
+        for (const StagePtr& stage : stages_) {
             const StageWork work = stage->work();
             steps.push_back({work.what, n * work.direct, n * work.products, kNever});
         }
@@ -130,12 +153,9 @@ private:
         return steps;
     }
 
-    // The first convolution of one channel reads plain voxels instead of blocks of channels.
-    bool reads_scalars() const { return !graph_.convs.empty() && graph_.n_channels == 1; }
-
     void plan_denses() {
-        std::size_t n_channels = graph_.n_features;
-        Extent extent = graph_.flattened;
+        std::size_t n_channels = graph_.maps[graph_.flattened].n_channels;
+        Extent extent = graph_.maps[graph_.flattened].extent;
         for (const DenseSpec& spec : graph_.denses) {
             denses_.emplace_back(spec, n_channels, extent, arena_);
             row_places_.push_back(arena_.reserve(kGroup * denses_.back().n_stored()));
@@ -145,9 +165,9 @@ private:
     }
 
     void plan_features() {
-        if (graph_.convs.empty()) return;
-        const ConvSpec& last = graph_.convs.back();
-        feature_maps_ = Maps(last.n_out, last.extent, 0, last.extent, false);
+        const ConvSpec* const last = last_conv_of(graph_);
+        if (!last) return;
+        feature_maps_ = Maps(last->n_out, last->outputs(), 0, last->outputs(), false);
         feature_maps_.reserve(feature_arena_, kGroup);
     }
 
@@ -162,16 +182,17 @@ private:
     void locate() {
         scratch_.locate(arena_);
         for (Maps& maps : maps_) maps.locate(arena_);
-        rows_.push_back({maps_.back().stored(0, 0, 0, 0), maps_.back().sample_stride()});
+        const Maps& flattened = maps_[graph_.flattened];
+        rows_.push_back({flattened.stored(0, 0, 0, 0), flattened.sample_stride()});
         for (std::size_t i = 0; i < denses_.size(); ++i)
             rows_.push_back({arena_.at(row_places_[i]), denses_[i].n_stored()});
     }
 
     void load(const Frame& frame, const float* patches) {
         const Maps& input = maps_.front();
-        const Extent& extent = graph_.patch;
+        const Extent& extent = patch().extent;
         for (std::size_t sample = 0; sample < frame.n_samples; ++sample)
-            for (std::size_t channel = 0; channel < graph_.n_channels; ++channel)
+            for (std::size_t channel = 0; channel < patch().n_channels; ++channel)
                 for (std::size_t x = 0; x < extent.x; ++x)
                     for (std::size_t y = 0; y < extent.y; ++y, patches += extent.z)
                         input.fill(sample, channel, x, y, patches);
@@ -195,8 +216,8 @@ private:
     Arena arena_;
     ScratchPlan scratch_;
     std::size_t last_conv_ = 0;
-    std::vector<std::unique_ptr<Stage>> stages_;
-    std::vector<Maps> maps_;
+    std::vector<StagePtr> stages_;
+    std::vector<Maps> maps_;  // of the graph, by number; those between fused layers have no memory
     Arena feature_arena_;
     Maps feature_maps_;
     bool has_features_ = false;
@@ -210,16 +231,18 @@ Network::Network(const OnnxModel& model, std::size_t n_threads, const kernels::K
 
 Network::~Network() = default;
 
-std::size_t Network::n_channels() const { return plan_->graph().n_channels; }
-const Extent& Network::patch() const { return plan_->graph().patch; }
+std::size_t Network::n_channels() const { return plan_->graph().maps[0].n_channels; }
+const Extent& Network::patch() const { return plan_->graph().maps[0].extent; }
 std::size_t Network::n_threads() const { return plan_->n_threads(); }
 const char* Network::isa() const { return plan_->isa(); }
 
 std::size_t Network::n_features() const {
-    return plan_->graph().convs.empty() ? 0 : plan_->graph().convs.back().n_out;
+    const ConvSpec* const last = last_conv_of(plan_->graph());
+    return last ? last->n_out : 0;
 }
-const Extent& Network::feature_extent() const {
-    return plan_->graph().convs.empty() ? plan_->graph().patch : plan_->graph().convs.back().extent;
+Extent Network::feature_extent() const {
+    const ConvSpec* const last = last_conv_of(plan_->graph());
+    return last ? last->outputs() : patch();
 }
 
 void Network::run(const float* patches, std::size_t n, float* outputs) {

@@ -1,4 +1,4 @@
-// The built-in engine: plans a chain of layers once, then runs patches through it.
+// The built-in engine: plans a network once, then runs patches through it.
 //
 // The same bits for every instruction set, number of threads and batch: each output is summed in
 // one order with explicit FMA (kernels/kernels.h), and the plan depends on shapes alone.
@@ -48,7 +48,7 @@ public:
 
     // The maps of the last convolution, after its ReLU and before its max-pool.
     std::size_t n_features() const;
-    const Extent& feature_extent() const;
+    Extent feature_extent() const;
     // 'features' receives n x n_features() x feature_extent() floats in C order. Throws BadArgument
     // for a network without a convolution.
     void features(const float* patches, std::size_t n, float* features);

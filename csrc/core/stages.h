@@ -63,28 +63,54 @@ private:
     std::vector<Scratch> all_;
 };
 
+// What a stage expects of a map that it reads: so much border, and so much in memory, the border
+// included, that it never reads beyond.
+struct MapNeed {
+    MapId map;
+    std::size_t border = 0;
+    Extent stored{};
+    bool plain = false;
+};
+
 class Stage {
 public:
     virtual ~Stage() = default;
-    virtual void pack(const kernels::Kernels& kernels, const Arena& arena, ThreadPool& threads) = 0;
-    virtual void run(const Frame& frame, const Maps& in, const Maps& out) = 0;
 
-    // Only for the last convolution: the same without its max-pool.
-    virtual void run_unpooled(const Frame& frame, const Maps& in, const Maps& out) = 0;
-
+    virtual std::vector<MapNeed> needs() const = 0;
+    virtual MapId out() const = 0;
     virtual StageWork work() const = 0;
-    virtual std::size_t n_convs() const = 0;
-    virtual Extent output_extent() const = 0;
-    // The border and the extent in memory that the stage expects of its input.
-    virtual std::size_t input_border() const = 0;
-    virtual Extent input_stored() const = 0;
+
+    virtual void pack(const kernels::Kernels&, const Arena&, ThreadPool&) {}
+    virtual void run(const Frame& frame, const std::vector<Maps>& maps) = 0;
+
+    // Only for the last convolution: the same without its max-pool, into other maps.
+    virtual void run_unpooled(const Frame&, const std::vector<Maps>&, const Maps&) {}
 };
 
-// Makes the stages of 'graph' and reserves what they keep for 'n_threads' threads; 'scratch', which
-// they go on using, is told what they need. 'last_conv' receives the place of the stage that holds
-// the last convolution, or the number of stages.
-std::vector<std::unique_ptr<Stage>> make_stages(const Graph& graph, std::size_t n_threads,
-                                                Arena& arena, ScratchPlan& scratch,
-                                                std::size_t& last_conv);
+using StagePtr = std::unique_ptr<Stage>;
+
+// The kinds of stages; what a layer is, is its caller's to know. 'is_last' says whether it is the
+// last convolution, which may run without its max-pool.
+StagePtr first_stage(const Layer& layer, Arena& arena);
+StagePtr fused_stage(const Layer& first, const Layer& second, bool is_last, std::size_t n_threads,
+                     Arena& arena, ScratchPlan& scratch);
+StagePtr winograd_stage(const Layer& layer, bool is_last, std::size_t n_threads, Arena& arena,
+                        ScratchPlan& scratch);
+StagePtr direct_stage(const Layer& layer, Arena& arena);
+StagePtr pool_stage(const Layer& layer, const MapSpec& in);
+StagePtr pointwise_stage(const Layer& layer, const MapSpec& in);
+
+// Makes the stages of 'graph', which fuse() has gone over, and reserves what they keep for
+// 'n_threads' threads; 'scratch', which they go on using, is told what they need. 'last_conv'
+// receives the place of the stage that holds the last convolution, or the number of stages.
+std::vector<StagePtr> make_stages(const Graph& graph, std::size_t n_threads, Arena& arena,
+                                  ScratchPlan& scratch, std::size_t& last_conv);
+
+// The last convolution, or nullptr.
+const ConvSpec* last_conv_of(const Graph& graph);
+
+// How a layer is called where its time is shown.
+std::string text(const ConvSpec& spec);
+double direct_products(const ConvSpec& spec);
 
 }  // namespace nigro

@@ -14,7 +14,7 @@ using kernels::Tile;
 
 // Multiply-adds that regions cost, or other work expressed in them: each position of each column is
 // multiplied along z, and transformed on the way in and out; taps come from beyond the inner
-// caches. The factors are measured (docs/engine.md) and part of the plan: they choose among
+// caches. The factors are measured (docs/notes/engine.md) and part of the plan: they choose among
 // algorithms that round differently, so they never depend on the machine.
 double cost(const std::vector<Region>& regions, const ConvSpec& spec, std::size_t n_z) {
     constexpr double kInput = 13 * kBlock, kOutput = 10 * kBlock, kTap = 8;

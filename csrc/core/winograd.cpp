@@ -10,6 +10,7 @@
 namespace nigro {
 namespace {
 
+using kernels::Addend;
 using kernels::DepthShape;
 using kernels::Footprint;
 using kernels::Kernels;
@@ -56,7 +57,7 @@ struct WinogradConv::Block {
 // --------------------------------------------------------------------------------------- plan
 
 WinogradConv::WinogradConv(const ConvSpec& spec, bool has_whole, Arena& arena)
-    : spec_(spec), always_pools_(spec.n_pools > 0 && !has_whole) {
+    : spec_(spec), always_pools_(spec.pool && !has_whole) {
     regions_[true] = plan_regions(spec, pools());
     regions_[false] = widened(regions_[true], needed_extent(spec.extent, pools()),
                               needed_extent(spec.extent, always_pools_));
@@ -198,9 +199,9 @@ float* WinogradConv::weights_of(std::size_t position, std::size_t block) const {
 
 // ---------------------------------------------------------------------------------------- run
 
-void WinogradConv::run(const Kernels& kernels, const PlaneSource& source, const Region& region,
-                       std::size_t first, std::size_t last, const Scratch& scratch, bool pooled,
-                       const Maps& out) const {
+void WinogradConv::run(const Kernels& kernels, const PlaneSource& source, const Maps* addend,
+                       const Region& region, std::size_t first, std::size_t last,
+                       const Scratch& scratch, bool pooled, const Maps& out) const {
     const DepthTiles tiles = depth(pooled);
     const std::size_t n_blocks = blocks(region, last - first, pooled);
     for (std::size_t i = 0; i < n_blocks; ++i) {
@@ -211,7 +212,7 @@ void WinogradConv::run(const Kernels& kernels, const PlaneSource& source, const 
         const Block block{region, first + columns.first, shape, tiles.n_z(), pooled, scratch};
         transform_inputs(kernels, source, block);
         convolve_depth(kernels, block);
-        transform_outputs(kernels, block, out);
+        transform_outputs(kernels, block, addend, out);
     }
 }
 
@@ -271,7 +272,7 @@ void WinogradConv::convolve_depth(const Kernels& kernels, const Block& block) co
         }
 }
 
-void WinogradConv::transform_outputs(const Kernels& kernels, const Block& block,
+void WinogradConv::transform_outputs(const Kernels& kernels, const Block& block, const Maps* addend,
                                      const Maps& out) const {
     const std::size_t step = block.pooled ? 2 : 1;
     const Region::Sides sides{block.region.sides().x / step, block.region.sides().y / step};
@@ -288,9 +289,12 @@ void WinogradConv::transform_outputs(const Kernels& kernels, const Block& block,
                                       std::min(sides.x, extent.x - x),
                                       std::min(sides.y, extent.y - y),
                                       extent.z};
+            const Addend more = addend ? Addend{addend->voxel(at.sample, b, at.x, at.y),
+                                                addend->x_stride(), addend->y_stride()}
+                                       : Addend{nullptr, 0, 0};
             write(block.region.foot,
                   block.scratch.planes + (b * block.shape.n_columns + i) * (block.n_z + 2) * kBlock,
-                  block.stride(), bias_ + b * kBlock, floor, target);
+                  block.stride(), more, bias_ + b * kBlock, floor, target);
         }
     }
 }

@@ -3,7 +3,9 @@
 // Columns (a footprint in the plane at every z) pass through three steps, a block of them at a
 // time, while their values are in cache: transform the planes of inputs; for each position of the
 // plane convolve along z, with weights that are transformed along x and y; transform back. The
-// algorithm, its costs and its errors: docs/engine.md. SPDX-License-Identifier: Apache-2.0
+// algorithm, its costs and its errors: docs/notes/engine.md.
+//
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>
@@ -47,7 +49,7 @@ public:
     // Transforms and packs the weights into the arena with all threads.
     void pack(const kernels::Kernels& kernels, const Arena& arena, ThreadPool& threads);
 
-    bool pools() const { return spec_.n_pools > 0; }
+    bool pools() const { return spec_.pool; }
     const ConvSpec& spec() const { return spec_; }
     // The regions with the max-pool if there is one, or without it where there is none or
     // 'has_whole': then they take in what it would have dropped.
@@ -67,9 +69,10 @@ public:
     std::size_t blocks(const Region& region, std::size_t n_columns, bool pooled) const;
 
     // Runs columns [first, last) of a region, counted with y fastest, then x, then the sample.
-    void run(const kernels::Kernels& kernels, const PlaneSource& source, const Region& region,
-             std::size_t first, std::size_t last, const Scratch& scratch, bool pooled,
-             const Maps& out) const;
+    // 'addend' is what the layer adds, or nullptr.
+    void run(const kernels::Kernels& kernels, const PlaneSource& source, const Maps* addend,
+             const Region& region, std::size_t first, std::size_t last, const Scratch& scratch,
+             bool pooled, const Maps& out) const;
 
 private:
     struct Block;
@@ -90,7 +93,8 @@ private:
     Column column(const Block& block, std::size_t i) const;
     void transform_inputs(const kernels::Kernels&, const PlaneSource&, const Block&) const;
     void convolve_depth(const kernels::Kernels&, const Block&) const;
-    void transform_outputs(const kernels::Kernels&, const Block&, const Maps& out) const;
+    void transform_outputs(const kernels::Kernels&, const Block&, const Maps* addend,
+                           const Maps& out) const;
     void pack_input(const kernels::Kernels& kernels, const FilterTransform& transform,
                     std::size_t in, std::size_t block) const;
     float* weights_of(std::size_t position, std::size_t block) const;

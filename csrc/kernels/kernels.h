@@ -58,7 +58,8 @@ constexpr std::size_t kLanes = 16;
 //
 // Channels lie innermost, in blocks of kChannelBlock: a map of C channels is an array
 // [C / 16][x][y][z][16], its channels padded with zeros. "A block" below is 16 floats. Strides
-// count floats. No pointer needs an alignment; 64 bytes are faster. The algorithm: docs/engine.md.
+// count floats. No pointer needs an alignment; 64 bytes are faster. The algorithm:
+// docs/notes/engine.md.
 
 constexpr std::size_t kChannelBlock = 16;
 
@@ -102,6 +103,20 @@ struct OutputColumn {
     float* values;
     std::size_t x_stride, y_stride;
     std::size_t n_x, n_y, n_z;
+};
+
+// What is added to outputs, laid out as they are before any max-pool; nullptr where nothing is.
+struct Addend {
+    const float* values;
+    std::size_t x_stride, y_stride;
+};
+
+// A run of 'n' outputs along z, each of one block of channels. An output sees n_rows rows of
+// 'n_taps' inputs along z of each of n_in channels; blocks of them lie 'block_stride' apart, and
+// the inputs of the next output 'z_stride' on.
+struct DirectShape {
+    std::size_t n_in, n_rows, n_taps;
+    std::size_t block_stride, z_stride, n;
 };
 
 // The work of one position of the plane: n_columns runs of 4 fours + 2 twos outputs along z, by
@@ -153,14 +168,16 @@ struct Kernels {
     void (*plane_input)(const Footprint& foot, const InputColumn& in, float* p,
                         std::size_t p_stride);
 
-    // Transform such positions of one block of channels of a column back, add 'bias' (16 floats),
-    // replace by 'floor' what is below it, and write the outputs.
+    // Transform such positions of one block of channels of a column back, add 'addend' and then
+    // 'bias' (16 floats), replace by 'floor' what is below it, and write the outputs.
     void (*plane_output)(const Footprint& foot, const float* p, std::size_t p_stride,
-                         const float* bias, float floor, const OutputColumn& out);
+                         const Addend& addend, const float* bias, float floor,
+                         const OutputColumn& out);
 
     // The same, then the maximum of each window of 2 x 2 x 2 outputs; 'out' counts windows.
     void (*plane_output_pool)(const Footprint& foot, const float* p, std::size_t p_stride,
-                              const float* bias, float floor, const OutputColumn& out);
+                              const Addend& addend, const float* bias, float floor,
+                              const OutputColumn& out);
 
     // Transform the weights of one input and one block of outputs, [3 x][3 y][3 z][16], along x and
     // y: those of position i go to result + i * 48, [3 z][16]. 'along_x' has three factors for each
@@ -200,6 +217,13 @@ struct Kernels {
     void (*conv_first)(const float* v, std::size_t x_stride, std::size_t v_stride, std::size_t n_y,
                        std::size_t n_z, const float* w, const float* bias, float floor, float* out,
                        std::size_t out_y_stride);
+
+    // A convolution as it is defined: the sum over blocks of inputs, rows, taps along z and the
+    // channels of a block, in this order by FMA from zero, plus 'addend' ([n][16], or nullptr),
+    // plus bias, at least 'floor'. rows[r] points at the first input of row r of the first output;
+    // weights are [n_in / 16][n_rows][n_taps][16 or what is left of n_in][16]; 'out' is [n][16].
+    void (*conv_direct)(const DirectShape& shape, const float* const* rows, const float* weights,
+                        const float* addend, const float* bias, float floor, float* out);
 
     // One block of outputs of a fully connected layer: out[s][o] = at least 'floor', the sum over
     // even i plus the sum over odd i of x[s][i] w[i][o], each in ascending order by FMA from zero,

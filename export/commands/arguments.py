@@ -55,8 +55,17 @@ def add_output(command: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="model file to write; replaced if it exists",
+        help="model file to write, and folders above it; replaced if it exists",
     )
+
+
+def checked_output(options: argparse.Namespace) -> Path:
+    """Give -o FILE; refuse before the work what could not be written after it."""
+    from nigroedge.io.writing import check_writable
+
+    path: Path = options.output
+    check_writable([path], if_exists="replace")
+    return path
 
 
 def add_learning_threads(command: argparse.ArgumentParser) -> None:

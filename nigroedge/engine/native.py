@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The built-in engine: float32, nothing to install, the same bits on every machine.
 
-It runs chains of 3³ convolutions, ReLU, 2³ max-pools, one flatten and fully connected layers; any
-other graph is refused with the names of the engines that may run it. How it works and what it
-costs: docs/engine.md.
+It runs convolutions, pools, sums of branches and activations, one flatten and fully connected
+layers; any other graph is refused with the names of the engines that may run it. How it works and
+what it costs: docs/notes/engine.md.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class NativeEngine:
     Raises
     ------
     ModelError
-        If the graph is not a chain that the engine runs.
+        If the graph holds what the engine does not run.
     """
 
     name = "native"

@@ -7,18 +7,12 @@ any grid, `simulate` does both for a whole slab; `susceptibility` gives the true
 A score on simulated data shows that the software works; it says nothing about patients.
 """
 
-from nigroedge.phantom.scan import (
-    SLAB_SHAPE,
-    SLAB_SPACING_MM,
-    Simulation,
-    patch_grid,
-    render,
-    simulate,
-    susceptibility,
-)
+from nigroedge.phantom.scan import Simulation, patch_grid, render, simulate, susceptibility
 from nigroedge.phantom.subject import (
     COHORT_PREVALENCE,
     SIDES,
+    SLAB_SHAPE,
+    SLAB_SPACING_MM,
     Side,
     SideState,
     Subject,

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from nigroedge.phantom.canvas import ECHO_TIMES_MS, PEDUNCLE
+from nigroedge.phantom.canvas import ECHO_TIMES_MS, PEDUNCLE, Canvas
 from nigroedge.phantom.echoes import FIELD_STRENGTH_T, PARTS, Motion, Scene, measured
 from nigroedge.phantom.field import background_field, dipole_field
 from nigroedge.phantom.scan import (
@@ -25,7 +25,7 @@ from nigroedge.phantom.scan import (
     grid_at,
     patch_corner,
 )
-from nigroedge.phantom.scene import painted
+from nigroedge.phantom.scene import chi_of, painted_maps, r2star_of
 from nigroedge.phantom.shapes import Floats, Matrix, affine_of, apply
 from nigroedge.phantom.subject import (
     COHORT_PREVALENCE,
@@ -49,7 +49,7 @@ RIM = np.array([6, 6, 6])
 #: SD and limit of the share of the scan for which the head lies one voxel off (assumed).
 _MOTION_SD, _MOTION_MAX = 0.12, 0.3
 #: How the phantom's scans are reconstructed by default: chosen by quality for its time
-#: (docs/phantom.md).
+#: (docs/notes/phantom.md).
 METHOD = replace(
     METHODS["best"],
     unwrap="laplacian",
@@ -175,10 +175,7 @@ def _scene(subject: Subject, affine: Matrix, shape: Shape) -> Scene:
     fine = affine @ to_image
     nx, ny, nz = (int(n + 2 * b) for n, b in zip(shape, beyond, strict=True))
     grid = (nx, ny, nz * PARTS)
-    chi, r2star, density = (np.empty(grid, np.float32) for _ in range(3))
-    for part, canvas in painted(subject, fine, grid):
-        chi[..., part], r2star[..., part] = canvas.chi, canvas.r2star
-        density[..., part] = canvas.density * coil_gain(canvas)
+    chi, r2star, density = painted_maps(subject, fine, grid, chi_of, r2star_of, _density_seen)
     inner = tuple(
         slice(b * p, (b + n) * p) for b, n, p in zip(beyond, shape, (1, 1, PARTS), strict=True)
     )
@@ -187,6 +184,11 @@ def _scene(subject: Subject, affine: Matrix, shape: Shape) -> Scene:
     field = field + background_field(subject, _points(corner, field.shape))
     unit = np.float32(SIGNAL_UNIT / PEDUNCLE)
     return Scene(density[inner] * unit, np.ascontiguousarray(r2star[inner]), field)
+
+
+def _density_seen(canvas: Canvas) -> Floats:
+    """Give the density of a block as the coil's gain weighs it."""
+    return canvas.density * coil_gain(canvas)
 
 
 def _points(affine: Matrix, shape: tuple[int, ...]) -> list[Floats]:

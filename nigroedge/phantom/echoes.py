@@ -17,12 +17,12 @@ import numpy.typing as npt
 from nigroedge.phantom.canvas import ECHO_TIMES_MS
 from nigroedge.phantom.noise import spread, unit_noise
 from nigroedge.phantom.shapes import Floats
+from nigroedge.smwi.frequency import hz_per_ppm
 
 Complexes = npt.NDArray[np.complex64]
 
 FIELD_STRENGTH_T = 3.0
-#: Hz of one ppm at 3 T: protons turn at 42.577 MHz/T (CODATA 2018).
-HZ_PER_PPM = 42.577478518 * FIELD_STRENGTH_T
+HZ_PER_PPM = hz_per_ppm(FIELD_STRENGTH_T)
 #: Parts of a voxel along the slice, each with its own field: what they differ by dephases.
 PARTS = 2
 

@@ -15,28 +15,17 @@ import numpy.typing as npt
 
 from nigroedge.phantom.canvas import Canvas, combined
 from nigroedge.phantom.noise import shares_of, spread, unit_noise
-from nigroedge.phantom.scene import painted
+from nigroedge.phantom.scene import chi_of, painted_maps
 from nigroedge.phantom.shapes import Floats, Matrix, Vector, affine_of, apply
 from nigroedge.phantom.subject import (
     COHORT_PREVALENCE,
     SLAB_SHAPE,
-    SLAB_SPACING_MM,
     Side,
     Subject,
     draw_subject,
     generator,
 )
 from nigroedge.volume import Volume
-
-__all__ = [
-    "SLAB_SHAPE",
-    "SLAB_SPACING_MM",
-    "Simulation",
-    "patch_grid",
-    "render",
-    "simulate",
-    "susceptibility",
-]
 
 #: Scanner units of a peduncle where the coil's gain is 1.
 SIGNAL_UNIT = 1000.0
@@ -86,10 +75,7 @@ def render(
     # ends.
     wide = (shape[0] + 2 * _REACH, shape[1] + 2 * _REACH, shape[2] + 2 * _REACH)
     corner = affine_of(affine[:3, :3], apply(affine, (-_REACH,) * 3))
-    chi, signal, gain = (np.empty(wide, np.float32) for _ in range(3))
-    for part, canvas in painted(subject, corner, wide):
-        chi[..., part], gain[..., part] = canvas.chi, coil_gain(canvas)
-        signal[..., part] = combined(canvas.density, canvas.r2star)
+    chi, signal, gain = painted_maps(subject, corner, wide, chi_of, _signal_of, coil_gain)
     inner = (slice(_REACH, -_REACH),) * 3
     shares = shares_of(affine)
     chi = spread(spread(chi, shares), shares)[inner]
@@ -110,9 +96,13 @@ def susceptibility(subject: Subject, affine: npt.ArrayLike, shape: tuple[int, in
     Parameters are those of `render`.
     """
     volume = Volume(np.empty(shape, np.float32), np.asarray(affine, np.float64))
-    for part, canvas in painted(subject, volume.affine, shape):
-        volume.voxels[..., part] = canvas.chi
+    (volume.voxels[...],) = painted_maps(subject, volume.affine, shape, chi_of)
     return volume
+
+
+def _signal_of(canvas: Canvas) -> Floats:
+    """Give the magnitude of a block, all echoes combined, a peduncle's being 1."""
+    return combined(canvas.density, canvas.r2star)
 
 
 def coil_gain(canvas: Canvas) -> Floats:

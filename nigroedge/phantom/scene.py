@@ -7,7 +7,7 @@ gives one scene on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +82,7 @@ def _paint_side(canvas: Canvas, side: SideState) -> None:
     canvas.blob(anatomy.fringe, nigra, width * 1.5, 0.45)
     canvas.nucleus(anatomy.nigra, nigra, width * 0.8)
     # Thin as it is, point spread and inversion dilute it: painted 1.6-fold, it stands out of the
-    # nigra in a reconstructed map as it does in those of the literature (docs/phantom.md).
+    # nigra in a reconstructed map as it does in those of the literature (docs/notes/phantom.md).
     canvas.blob(anatomy.nigrosome, TISSUES["nigrosome"], 1.2, 1.6 * side.visibility)
     canvas.nucleus(anatomy.red_nucleus, TISSUES["red nucleus"], width * 1.4)
     for vessel in anatomy.vessels:
@@ -161,3 +161,27 @@ def painted(
         canvas = Canvas(subject, corner, (shape[0], shape[1], part.stop - first))
         _paint(canvas, tile)
         yield part, canvas
+
+
+def painted_maps(
+    subject: Subject,
+    affine: Matrix,
+    shape: tuple[int, int, int],
+    *kinds: Callable[[Canvas], Floats],
+) -> list[Floats]:
+    """Paint a grid, and give whole maps of what each of `kinds` takes from a painted block."""
+    maps = [np.empty(shape, np.float32) for _ in kinds]
+    for part, canvas in painted(subject, affine, shape):
+        for values, kind in zip(maps, kinds, strict=True):
+            values[..., part] = kind(canvas)
+    return maps
+
+
+def chi_of(canvas: Canvas) -> Floats:
+    """Give the susceptibility of a block, ppm."""
+    return canvas.chi
+
+
+def r2star_of(canvas: Canvas) -> Floats:
+    """Give the relaxation rate of a block, 1/s."""
+    return canvas.r2star

@@ -94,11 +94,20 @@ def _run(options: argparse.Namespace, progress: Progress) -> _Made:
     _check_usage(options)
     from nigroedge.io.nifti import load_volume
     from nigroedge.smwi.bids import checked_label
-    from nigroedge.smwi.outputs import write_outputs
+    from nigroedge.smwi.outputs import check_outputs, output_paths, write_outputs
     from nigroedge.smwi.reconstruction import reconstruct
 
     entities = {"sub": checked_label(options.subject or "unknown")}
     scan, found = _scan(options)
+    if options.subject is None:
+        entities = found or entities
+    out = Path(options.out)
+    paths = output_paths(out, entities, figure=options.figure)
+    check_outputs(paths)
+    if options.figure:
+        from nigroedge.smwi.figure import require_matplotlib
+
+        require_matplotlib(beside=paths[0])
     mask = None
     if options.mask is not None:
         mask = _mask_values(load_volume(options.mask, transform=options.transform), scan)
@@ -109,10 +118,8 @@ def _run(options: argparse.Namespace, progress: Progress) -> _Made:
         workers=options.threads,
         progress=lambda stage, done: progress(stage, done, 1),
     )
-    if options.subject is None:
-        entities = found or entities
-    written = write_outputs(result, Path(options.out), entities, figure=options.figure)
-    return _Made(tuple(written), result.parameters)
+    write_outputs(result, out, entities, figure=options.figure)
+    return _Made(paths, result.parameters)
 
 
 def _check_usage(options: argparse.Namespace) -> None:
@@ -137,28 +144,36 @@ def _method(options: argparse.Namespace) -> Method:
 
 def _scan(options: argparse.Namespace) -> tuple[MultiEcho, dict[str, str]]:
     if options.bids is None:
-        return _scan_of_files(options, options.magnitude, options.phase), {}
+        return _scan_of_files(options), {}
     from nigroedge.smwi.bids import find_scan
 
-    raw = find_scan(Path(options.bids))
-    options.echo_times, options.field_strength = raw.echo_times_s, raw.field_strength_t
-    options.phase_unit = options.phase_unit or raw.phase_unit
-    return _scan_of_files(options, raw.magnitude, raw.phase), raw.entities
+    found = find_scan(Path(options.bids))
+    options.magnitude, options.phase = found.magnitude, found.phase
+    options.echo_times, options.field_strength = found.echo_times_s, found.field_strength_t
+    return _read(options, found.phase_unit), found.entities
 
 
-def _scan_of_files(
-    options: argparse.Namespace,
-    magnitude_paths: Sequence[str | Path],
-    phase_paths: Sequence[str | Path],
-) -> MultiEcho:
+def _scan_of_files(options: argparse.Namespace) -> MultiEcho:
+    """Read images that were named; JSON beside them must not contradict what is said of them."""
     from nigroedge.errors import InputError
+    from nigroedge.smwi.agreement import agreed_phase_unit, check_given
+    from nigroedge.smwi.bids import beside
+
+    if options.field_strength is None:
+        raise InputError("expected the field strength in tesla, got none: give --field-strength")
+    magnitude = [beside(Path(path), "mag") for path in options.magnitude]
+    phase = [beside(Path(path), "phase") for path in options.phase]
+    scan = _read(options, agreed_phase_unit(phase))
+    check_given(magnitude, phase, scan.echo_times_s, scan.field_strength_t)
+    return scan
+
+
+def _read(options: argparse.Namespace, phase_unit: str | None) -> MultiEcho:
     from nigroedge.smwi.scan import MultiEcho, same_place
 
     magnitude, phase = (
-        _Stack.read(paths, options.transform) for paths in (magnitude_paths, phase_paths)
+        _Stack.read(paths, options.transform) for paths in (options.magnitude, options.phase)
     )
-    if options.field_strength is None:
-        raise InputError("expected the field strength in tesla, got none: give --field-strength")
     affine = same_place((*magnitude.affines, *phase.affines), magnitude.values.shape)
     return MultiEcho(
         magnitude.values,
@@ -166,7 +181,7 @@ def _scan_of_files(
         affine,
         options.echo_times or (),
         options.field_strength,
-        phase_unit=options.phase_unit,
+        phase_unit=options.phase_unit or phase_unit,
         phase_sign=options.phase_sign,
         sources=(*magnitude.sources, *phase.sources),
     )

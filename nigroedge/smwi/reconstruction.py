@@ -14,6 +14,7 @@ import numpy.typing as npt
 import nigroedge
 from nigroedge.engine import resolve_threads
 from nigroedge.smwi.background import resharp, vsharp
+from nigroedge.smwi.bounds import check_chi
 from nigroedge.smwi.channels import combine_channels, root_sum_of_squares
 from nigroedge.smwi.dipole import Susceptibility, tkd
 from nigroedge.smwi.fourier import Floats, FourierGrid, Mask, Shape3
@@ -94,22 +95,24 @@ def reconstruct(
     Raises
     ------
     InputError, GeometryError
-        If no brain is found, or the mask misses the slab or is too thin for background removal.
+        If no brain is found, the mask misses the slab or is too thin for background removal, or
+        susceptibilities come out that no brain has.
     """
     run = _Run(scan, method, resolve_threads(workers), progress)
     magnitude = root_sum_of_squares(scan.magnitudes.reshape(*scan.magnitudes.shape[:3], -1))
     progress("mask", 0.0)
     whole = _brain(scan, method, mask, magnitude)
-    box = _bounding_box(whole)
-    inner = _Inner.of(run, box, whole[box])
+    box = _Box.around(whole)
+    inner = _Inner.of(run, box, whole[box.slices])
     field_map = run.field_map(inner)
     local = run.local_field(inner, field_map.frequency_hz)
     weight = inner.rss * field_map.reliability
     chi = run.susceptibility(inner, local, weight)
+    check_chi(chi.chi, local.mask)
     progress("smwi", 0.0)
-    smwi_chi = _embedded(chi.chi, box, whole.shape)
+    chi_ppm = box.embedded(chi.chi)
     smwi = weight_magnitude(
-        magnitude, smwi_chi, threshold_ppm=method.chi_threshold_ppm, power=method.power
+        magnitude, chi_ppm, threshold_ppm=method.chi_threshold_ppm, power=method.power
     )
     progress("smwi", 1.0)
     return SmwiResult(
@@ -117,13 +120,13 @@ def reconstruct(
         affine=scan.affine,
         magnitude=magnitude,
         phase=wrap(scan.radians[..., 0, 0]),
-        unwrapped=_embedded(field_map.unwrapped_last, box, whole.shape),
-        frequency_hz=_embedded(field_map.frequency_hz, box, whole.shape),
-        local_field_ppm=_embedded(local.values, box, whole.shape),
-        chi_ppm=smwi_chi,
-        reliability=_embedded(field_map.reliability, box, whole.shape),
+        unwrapped=box.embedded(field_map.unwrapped_last),
+        frequency_hz=box.embedded(field_map.frequency_hz),
+        local_field_ppm=box.embedded(local.values),
+        chi_ppm=chi_ppm,
+        reliability=box.embedded(field_map.reliability),
         mask=whole,
-        eroded_mask=_embedded(local.mask, box, whole.shape),
+        eroded_mask=box.embedded(local.mask),
         parameters=_parameters(run, mask is not None, whole, local, chi),
     )
 
@@ -138,20 +141,27 @@ def _brain(
     return found & (magnitude > 0)
 
 
-def _bounding_box(mask: Mask) -> tuple[slice, ...]:
+@dataclass(frozen=True)
+class _Box:
     """The smallest box that holds the mask: what lies beyond costs time and adds nothing."""
-    spans = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        filled = np.flatnonzero(mask.any(axis=others))
-        spans.append(slice(int(filled[0]), int(filled[-1]) + 1))
-    return tuple(spans)
 
+    slices: tuple[slice, ...]
+    shape: tuple[int, ...]
 
-def _embedded(inner: Any, box: tuple[slice, ...], shape: tuple[int, ...]) -> Any:
-    whole = np.zeros(shape, inner.dtype)
-    whole[box] = inner
-    return whole
+    @classmethod
+    def around(cls, mask: Mask) -> _Box:
+        spans = []
+        for axis in range(3):
+            others = tuple(a for a in range(3) if a != axis)
+            filled = np.flatnonzero(mask.any(axis=others))
+            spans.append(slice(int(filled[0]), int(filled[-1]) + 1))
+        return cls(tuple(spans), mask.shape)
+
+    def embedded(self, inner: Any) -> Any:
+        """Put a map of the box back into the slab, with 0 around it."""
+        whole = np.zeros(self.shape, inner.dtype)
+        whole[self.slices] = inner
+        return whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,12 +182,12 @@ class _Inner:
     grid: FourierGrid
 
     @classmethod
-    def of(cls, run: _Run, box: tuple[slice, ...], mask: Mask) -> _Inner:
+    def of(cls, run: _Run, box: _Box, mask: Mask) -> _Inner:
         run.progress("channels", 0.0)
         scan = run.scan
         magnitude, phase = combine_channels(
-            scan.magnitudes[box],
-            scan.radians[box],
+            scan.magnitudes[box.slices],
+            scan.radians[box.slices],
             scan.echo_times_s,
             mask,
             run.unwrap,

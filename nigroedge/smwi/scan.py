@@ -8,21 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nigroedge.errors import GeometryError, InputError
+from nigroedge.smwi.bounds import check_echo_times, check_field_strength
 from nigroedge.smwi.fourier import Floats, Vector3
 from nigroedge.smwi.kernels import field_direction, voxel_size
 from nigroedge.smwi.phase import Phase, read_phase
 from nigroedge.volume import Source
 
-#: Echo times above this, in seconds, are milliseconds: a gradient echo has decayed long before.
-MAX_ECHO_TIME_S = 0.5
-MAX_FIELD_T = 21.0
 #: Affines of magnitude and phase may differ by this much at a corner of the volume.
 MAX_GAP_MM = 0.1
 
@@ -40,9 +37,9 @@ class MultiEcho:
     affine : (4, 4) array_like
         Voxel index → RAS+ millimetres.
     echo_times_s : sequence of float
-        Seconds, rising.
+        Seconds, rising, at least 0.5 ms apart.
     field_strength_t : float
-        Tesla.
+        Tesla, 0.2 to 12.
     phase_unit : str, optional
         One of `nigroedge.smwi.phase.UNIT_NAMES`; detected where it is not given.
     phase_sign : {1, -1}
@@ -53,8 +50,8 @@ class MultiEcho:
     Raises
     ------
     InputError
-        If echo times are missing, do not rise or are no seconds, there are fewer than two echoes,
-        the field strength is none, or the phase is none (see `read_phase`).
+        If echo times are missing or none (see `check_echo_times`), there are fewer than two echoes,
+        the field strength is no scanner's, or the phase is none (see `read_phase`).
     GeometryError
         If magnitude and phase differ in shape, are no volumes of echoes, or the voxels are sheared
         or too long.
@@ -80,11 +77,7 @@ class MultiEcho:
         affine = np.array(self.affine, np.float64)
         _check_shapes(magnitude.shape, phase.shape)
         times = _checked_echo_times(self.echo_times_s, magnitude.shape[3])
-        if not 0 < self.field_strength_t <= MAX_FIELD_T:
-            raise InputError(
-                f"expected a field strength in tesla up to {MAX_FIELD_T:g}, got "
-                f"{self.field_strength_t}"
-            )
+        check_field_strength(self.field_strength_t)
         if self.phase_sign not in (1, -1):
             raise InputError(f"expected a phase sign of 1 or -1, got {self.phase_sign}")
         phases = read_phase(phase, unit=self.phase_unit)
@@ -152,19 +145,8 @@ def _checked_echo_times(given: Sequence[float], n_echoes: int) -> tuple[float, .
             f"expected {n_echoes} echo times, one for each echo, got "
             f"{len(times) or 'none: give them in seconds'}"
         )
-    if not all(np.isfinite(times)) or min(times) <= 0:
-        raise InputError(f"expected positive echo times in seconds, got {_list(times)}")
-    if max(times) > MAX_ECHO_TIME_S:
-        raise InputError(
-            f"expected echo times in seconds, got {_list(times)}: these look like milliseconds"
-        )
-    if any(b <= a for a, b in pairwise(times)):
-        raise InputError(f"expected rising echo times, got {_list(times)}")
+    check_echo_times(times)
     return times
-
-
-def _list(times: Sequence[float]) -> str:
-    return ", ".join(f"{time:g}" for time in times)
 
 
 def _without_nan(magnitude: npt.NDArray[Any], finite: npt.NDArray[np.bool_]) -> Floats:

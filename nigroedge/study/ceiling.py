@@ -57,14 +57,15 @@ def ceiling(
     Returns
     -------
     Ceiling or None
-        None where the oracle's RMSE is not below the reading's, or its ρc not above 0.
+        None where the oracle's RMSE is not below the reading's, or its ρc not above 0, and of one
+        participant, who has no ρc.
     """
     sums = np.concatenate(
         [participant_sums(each, measured, participants) for each in (predicted, reading, oracle)],
         axis=1,
     )
     of_reading, of_oracle = (performance_of_sums(sums[:, i : i + 8].sum(axis=0)) for i in (8, 16))
-    if not (of_oracle[_RMSE] < of_reading[_RMSE] and of_oracle[_RHO_C] > 0):
+    if len(sums) < 2 or not (of_oracle[_RMSE] < of_reading[_RMSE] and of_oracle[_RHO_C] > 0):
         return None
     intervals = bca_intervals(shares_of_sums, sums, resamples=resamples)
     rho_c, rmse = (

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,8 @@ class _Evaluated:
         """By participant, models first, then baselines; ASCII but for names."""
         evaluation = self.evaluation
         result = evaluation.results["participant"]
-        yield f"{result.n} participants (mean SBR of their sides), {len(evaluation.rows)} sides"
+        people = f"{result.n} participant{'s' if result.n > 1 else ''}"
+        yield f"{people} (mean SBR of their sides), {len(evaluation.rows)} sides"
         yield ""
         yield f"{'prediction':<28} {'rho_c':>7} {'95 %':>16} {'MAE +- SD':>16} {'RMSE':>7}"
         for name, found in result.performance.items():
@@ -89,25 +91,26 @@ def _row(name: str, found: Performance) -> str:
     between = "" if fisher is None else f"{fisher.low:.3f} to {fisher.high:.3f}"
     errors = found.residuals
     spread = f"{errors.mae.value:.3f} +- {errors.sd:.3f}"
-    return (
-        f"{name:<28} {found.rho_c.value:>z7.3f} {between:>16} {spread:>16} "
-        f"{errors.rmse.value:>7.3f}"
-    )
+    rho_c = found.rho_c.value
+    shown = f"{rho_c:z.3f}" if math.isfinite(rho_c) else "-"
+    return f"{name:<28} {shown:>7} {between:>16} {spread:>16} {errors.rmse.value:>7.3f}"
 
 
 def _run(options: argparse.Namespace, progress: Progress) -> _Evaluated:
     """Read, predict, compute, write."""
     if options.model is None and (options.engine or options.threads):
         options.usage_error("expected --model beside --engine or --threads")
+    from nigroedge.io.writing import check_writable
     from nigroedge.study.evaluation import evaluate
     from nigroedge.study.figure import require_matplotlib
     from nigroedge.study.interval import scipy_stats
-    from nigroedge.study.outputs import fresh, provenance, write_outputs
+    from nigroedge.study.outputs import provenance, write_outputs
     from nigroedge.study.table import read_table
 
-    paths = fresh(Path(options.out), FILES)
+    paths = tuple(Path(options.out) / name for name in FILES)
+    check_writable(paths)
     scipy_stats()  # whatever is missing is said before the work
-    require_matplotlib()
+    require_matplotlib(beside=paths[0])
     need = {"sbr", *(() if options.model is None else ("image", "x", "y", "z"))}
     # Rows that are not evaluated serve the baselines, with their labels.
     unscanned: tuple[Split, ...] = () if options.split == "all" else ("train", "validation")

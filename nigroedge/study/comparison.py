@@ -30,7 +30,7 @@ class Comparison:
     test : Test
         Of the absolute errors, a participant's mean over rows if there are two.
     rho_c, mae, rmse : Estimate
-        Difference of the two; interval 'bca', by participant.
+        Difference of the two; interval 'bca', by participant. ρc of one participant is NaN.
     """
 
     participants: int
@@ -65,6 +65,8 @@ def compare(
     )
     with np.errstate(all="ignore"):
         values = difference_of_sums(sums.sum(axis=0))
+    if len(sums) < 2:
+        values[0] = np.nan
     intervals = bca_intervals(difference_of_sums, sums, resamples=resamples, seed=seed)
     rho_c, mae, rmse = (
         Estimate(float(value), {"bca": found})

@@ -44,10 +44,11 @@ class Performance:
     Parameters
     ----------
     rho_c : Estimate
-        Intervals 'fisher' (n participants), 'lin', and 'bca' by participant.
+        Intervals 'fisher' (n participants), 'lin', and 'bca' by participant. NaN of one
+        participant: agreement is about how participants differ.
     pearson_r, accuracy : float
         ρc = r · C_b: precision, and accuracy, 1 if neither scale nor mean is off. NaN for constant
-        predictions.
+        predictions and of one participant.
     residuals : Residuals
         Intervals 'normal' and 'bca'.
     agreement : Agreement
@@ -251,7 +252,9 @@ def performance(predicted: Floats, unit: Unit, *, resamples: int = RESAMPLES) ->
     measured = unit.measured
     sums = participant_sums(predicted, measured, unit.participants)
     drawn = bca_intervals(performance_of_sums, sums, resamples=resamples)
-    rho_c, r = concordance(predicted, measured), _pearson(predicted, measured)
+    rho_c, r = math.nan, math.nan
+    if unit.n_participants > 1:
+        rho_c, r = concordance(predicted, measured), _pearson(predicted, measured)
     of_rho_c = {  # of a constant prediction ρc is 0 in every sample: it has none
         "fisher": fisher_interval(rho_c, unit.n_participants),
         "lin": lin_interval(predicted, measured) if unit.independent else None,

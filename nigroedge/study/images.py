@@ -17,6 +17,7 @@ from nigroedge.io.nifti import load_volume
 from nigroedge.names import quoted, readable
 from nigroedge.preprocess import PATCH_AXES, PATCH_SHAPE, PATCH_SPACING_MM, prepare_patch
 from nigroedge.study.table import Row, listed
+from nigroedge.volume import Volume
 
 
 def check_images(
@@ -38,40 +39,64 @@ def check_images(
     TableError
         Every problem, by line; without the images' paths, which may hold identifiers.
     """
-    by_image: dict[Path | None, list[Row]] = defaultdict(list)
-    for row in rows:
-        by_image[row.image].append(row)
+    grid = PatchGrid(PATCH_SHAPE, PATCH_SPACING_MM, PATCH_AXES)
+
+    def crop(volume: Volume, place: int) -> str | None:
+        row = rows[place]
+        if row.centre_mm is None:
+            return "expected x, y and z, got nothing"
+        try:
+            prepare_patch(volume, row.centre_mm, grid, "zscore")
+        except InputError as error:
+            return f"image: {without_path(error, row.image)}"
+        return None
+
     problems: list[tuple[int, str]] = []
-    for done, (image, of_image) in enumerate(by_image.items(), 1):
-        problems += _image_problems(image, of_image)
-        progress(done, len(by_image))
+    images = by_image(rows)
+    for done, places in enumerate(images, 1):
+        problems += image_problems(rows, places, crop)
+        progress(done, len(images))
     if problems:
         raise TableError("images of the table", listed(problems))
 
 
-def _image_problems(image: Path | None, rows: Sequence[Row]) -> Iterator[tuple[int, str]]:
-    if image is None:
-        yield from ((row.line, "expected image, got nothing") for row in rows)
-        return
+def by_image(rows: Sequence[Row]) -> list[list[int]]:
+    """Give the places of each image's rows among all rows, in the order of the images."""
+    places: dict[Path | None, list[int]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        places[row.image].append(place)
+    return list(places.values())
+
+
+def image_problems(
+    rows: Sequence[Row], places: Sequence[int], work: Callable[[Volume, int], str | None]
+) -> Iterator[tuple[int, str]]:
+    """Open the image of some rows, work on each of them, and give what is wrong by line.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+    places : sequence of int
+        Of rows with one image.
+    work : callable
+        Takes the open image and a place; gives what is wrong with the row there, if anything.
+    """
+    image = rows[places[0]].image
+    problem = "expected image, got nothing"
     try:
-        volume = load_volume(image)
+        volume = None if image is None else load_volume(image)
     except InputError as error:
-        for row in rows:
-            yield row.line, f"image: {without_path(error, image)}"
-        return
-    grid = PatchGrid(PATCH_SHAPE, PATCH_SPACING_MM, PATCH_AXES)
-    for row in rows:
-        if row.centre_mm is None:
-            yield row.line, "expected x, y and z, got nothing"
-            continue
-        try:
-            prepare_patch(volume, row.centre_mm, grid, "zscore")
-        except InputError as error:
-            yield row.line, f"image: {without_path(error, image)}"
+        volume, problem = None, f"image: {without_path(error, image)}"
+    for place in places:
+        found = problem if volume is None else work(volume, place)
+        if found is not None:
+            yield rows[place].line, found
 
 
-def without_path(error: Exception, image: Path) -> str:
+def without_path(error: Exception, image: Path | None) -> str:
     """Give an error's text without the image's path and name, which may hold identifiers."""
+    if image is None:
+        return str(error)
     text = str(error).removeprefix(f"{quoted(image)}: ").replace(readable(image), "IMAGE")
     stem = image.name.partition(".")[0]
     return re.sub(rf"{re.escape(stem)}(\.\w+)+", "IMAGE", text) if stem else text

@@ -16,12 +16,13 @@ import numpy as np
 
 from nigroedge.errors import InputError, TableError
 from nigroedge.study import baseline
-from nigroedge.study.images import without_path
+from nigroedge.study.images import by_image, image_problems, without_path
 from nigroedge.study.rho_c import Floats
-from nigroedge.study.table import Row
+from nigroedge.study.table import Row, listed
 
 if TYPE_CHECKING:
     from nigroedge.model import Model
+    from nigroedge.volume import Volume
 
 Progress = Callable[[int, int], None]
 
@@ -37,6 +38,13 @@ class Predictor:
     def each(self) -> tuple[Model, ...]:
         """The model files behind the name."""
         return tuple(self.models.values()) if isinstance(self.models, Mapping) else (self.models,)
+
+    def predict(self, volume: Volume, row: Row) -> float:
+        """Give the SBR of a row from its image."""
+        from nigroedge.pipeline import predict
+
+        result = predict(volume, **{row.side: row.centre_mm}, models=self.models)
+        return float(getattr(result, row.side).sbr)
 
 
 def group_models(models: Sequence[Model]) -> list[Predictor]:
@@ -115,50 +123,24 @@ def predict_rows(
         identifiers.
     """
     sbr = {each.name: np.full(len(rows), np.nan) for each in predictors}
-    problems: list[tuple[int, str]] = []
-    by_image: dict[Path | None, list[int]] = {}
-    for i, row in enumerate(rows):
-        by_image.setdefault(row.image, []).append(i)
-    done = 0
-    for image, indices in by_image.items():
-        problems += _predict_image(image, indices, rows, predictors, sbr)
-        done += len(indices)
-        progress(done, len(rows))
-    if problems:
-        raise TableError(
-            "rows of the table that cannot be predicted",
-            [f"line {line}: {problem}" for line, problem in sorted(problems)],
-        )
-    return sbr
 
-
-def _predict_image(
-    image: Path | None,
-    indices: Sequence[int],
-    rows: Sequence[Row],
-    predictors: Sequence[Predictor],
-    sbr: Mapping[str, Floats],
-) -> list[tuple[int, str]]:
-    """Predict the rows of one image into `sbr`; give what is wrong with them."""
-    from nigroedge.io.nifti import load_volume
-    from nigroedge.pipeline import predict
-
-    if image is None:
-        return [(rows[i].line, "expected image, got nothing") for i in indices]
-    problems = []
-    try:
-        volume = load_volume(image)
-    except InputError as error:
-        return [(rows[i].line, f"image: {without_path(error, image)}") for i in indices]
-    for i in indices:
-        row = rows[i]
+    def fill(volume: Volume, place: int) -> str | None:
         try:
             for each in predictors:
-                result = predict(volume, **{row.side: row.centre_mm}, models=each.models)
-                sbr[each.name][i] = getattr(result, row.side).sbr
+                sbr[each.name][place] = each.predict(volume, rows[place])
         except InputError as error:
-            problems.append((row.line, without_path(error, image)))
-    return problems
+            return without_path(error, rows[place].image)
+        return None
+
+    problems: list[tuple[int, str]] = []
+    done = 0
+    for places in by_image(rows):
+        problems += image_problems(rows, places, fill)
+        done += len(places)
+        progress(done, len(rows))
+    if problems:
+        raise TableError("rows of the table that cannot be predicted", listed(problems))
+    return sbr
 
 
 def _stem(path: Path) -> str:

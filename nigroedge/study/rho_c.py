@@ -30,9 +30,11 @@ def concordance(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     Returns
     -------
     float
-        −1 to 1; NaN if both are constant and equal.
+        −1 to 1; NaN of fewer than 2 pairs, which cannot vary, and if both are constant and equal.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if len(x) < 2:
+        return math.nan
     covariance = ((x - x.mean()) * (y - y.mean())).mean()
     return float(concordance_of_moments(covariance, x.var(), y.var(), x.mean() - y.mean()))
 

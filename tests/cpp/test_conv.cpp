@@ -16,7 +16,9 @@
 namespace {
 
 using check::Random;
+using nigro::kernels::Addend;
 using nigro::kernels::DepthShape;
+using nigro::kernels::DirectShape;
 using nigro::kernels::Footprint;
 using nigro::kernels::InputColumn;
 using nigro::kernels::Kernels;
@@ -75,16 +77,21 @@ Floats transform_input(const Kernels& kernels, const Footprint& foot, const Plan
     return p;
 }
 
+// 'more' is what is added, for every output before a pool, or empty.
 Floats transform_output(const Kernels& kernels, const Footprint& foot, std::size_t n_z,
-                        const Floats& p, const Floats& bias, bool pool, std::size_t drop) {
+                        const Floats& p, const Floats& more, const Floats& bias, bool pool,
+                        std::size_t drop) {
     const std::size_t step = pool ? 2 : 1, p_stride = (n_z + 1) * kBlock;
     const std::size_t n_x = kTileOutputs[foot.x] / step, n_y = kTileOutputs[foot.y] / step;
     const std::size_t out_z = n_z / step;
     Floats out(n_x * n_y * out_z * kBlock, -7.0F);
     const OutputColumn column{out.data(),       n_y * out_z * kBlock, out_z * kBlock,
                               n_x - drop % n_x, n_y - drop / 2 % n_y, out_z};
-    (pool ? kernels.plane_output_pool : kernels.plane_output)(foot, p.data(), p_stride, bias.data(),
-                                                              drop % 2 ? 0.0F : kNoFloor, column);
+    const Addend addend =
+        more.empty() ? Addend{nullptr, 0, 0}
+                     : Addend{more.data(), kTileOutputs[foot.y] * n_z * kBlock, n_z * kBlock};
+    (pool ? kernels.plane_output_pool : kernels.plane_output)(
+        foot, p.data(), p_stride, addend, bias.data(), drop % 2 ? 0.0F : kNoFloor, column);
     return out;
 }
 
@@ -99,13 +106,37 @@ void test_plane_transforms(const Kernels& kernels, Random& random) {
             const Floats p =
                 random_floats(random, (positions(foot) - 1) * (n_z + 1) * kBlock + n_z * kBlock);
             const Floats bias = random_floats(random, kBlock);
+            const Floats more =
+                random_floats(random, kTileOutputs[foot.x] * kTileOutputs[foot.y] * n_z * kBlock);
             for (std::size_t drop = 0; drop < 6; ++drop)
                 for (const bool pool : {false, true})
-                    check::that(
-                        check::same(transform_output(scalar(), foot, n_z, p, bias, pool, drop),
-                                    transform_output(kernels, foot, n_z, p, bias, pool, drop)),
-                        label(kernels, "plane output", n_z));
+                    for (const Floats& addend : {Floats{}, more})
+                        check::that(
+                            check::same(
+                                transform_output(scalar(), foot, n_z, p, addend, bias, pool, drop),
+                                transform_output(kernels, foot, n_z, p, addend, bias, pool, drop)),
+                            label(kernels, "plane output", n_z));
         }
+}
+
+// What is added comes before the bias and the floor, and before the maximum: added to outputs of
+// zero it is the output.
+void test_the_specification_adds(const Footprint& foot, Random& random) {
+    const std::size_t n_z = 4, n_x = kTileOutputs[foot.x], n_y = kTileOutputs[foot.y];
+    const Floats zeros((positions(foot) - 1) * (n_z + 1) * kBlock + n_z * kBlock), bias(kBlock, 1);
+    const Floats more = random_floats(random, n_x * n_y * n_z * kBlock);
+    Floats want = more;
+    for (float& value : want) value = std::max(value + 1, 0.0F);
+    Floats got = transform_output(scalar(), foot, n_z, zeros, more, bias, false, 0);
+    for (float& value : got) value = std::max(value, 0.0F);
+    check::that(got == want, "what is added");
+    const Floats pooled = transform_output(scalar(), foot, n_z, zeros, more, bias, true, 0);
+    const auto at = [&](std::size_t x, std::size_t y, std::size_t z) {
+        return more[((x * n_y + y) * n_z + z) * kBlock];
+    };
+    float most = at(0, 0, 0);
+    for (std::size_t i = 1; i < 8; ++i) most = std::max(most, at(i / 4, i / 2 % 2, i % 2));
+    check::that(pooled[0] == most + 1, "what is added before a pool");
 }
 
 // Planes of zeros that are not read become what such planes in memory do, bit for bit.
@@ -187,7 +218,7 @@ void test_the_specification_copies_with_a_middle_tap(const Footprint& foot, Rand
                 value[lane] = float(double(value[lane]) * x * y);
             value += 2 * kBlock;
         }
-    const Floats out = transform_output(scalar(), foot, 1, p, Floats(kBlock, 0.0F), false, 0);
+    const Floats out = transform_output(scalar(), foot, 1, p, {}, Floats(kBlock, 0.0F), false, 0);
     for (std::size_t x = 0; x < n_x; ++x)
         for (std::size_t y = 0; y < n_y; ++y)
             for (std::size_t lane = 0; lane < kBlock; ++lane) {
@@ -413,6 +444,77 @@ void test_conv_first(const Kernels& kernels, Random& random) {
     }
 }
 
+// Buffers of one row of outputs: inputs of whole blocks, rows x taps of them for each output.
+struct DirectCase {
+    std::size_t n_in, n_rows, n_taps, step, n;
+
+    std::size_t n_z() const { return (n - 1) * step + n_taps; }
+    std::size_t n_blocks() const { return (n_in + kBlock - 1) / kBlock; }
+    std::size_t n_weights() const { return n_in * n_rows * n_taps * kBlock; }
+    DirectShape shape() const {
+        return {n_in, n_rows, n_taps, n_rows * n_z() * kBlock, step * kBlock, n};
+    }
+};
+
+Floats conv_direct(const Kernels& kernels, const DirectCase& it, const Floats& in, const Floats& w,
+                   const Floats& more, const Floats& bias, float floor) {
+    std::vector<const float*> rows;
+    for (std::size_t r = 0; r < it.n_rows; ++r) rows.push_back(&in[r * it.n_z() * kBlock]);
+    Floats out(it.n * kBlock, -7.0F);
+    kernels.conv_direct(it.shape(), rows.data(), w.data(), more.empty() ? nullptr : more.data(),
+                        bias.data(), floor, out.data());
+    return out;
+}
+
+std::vector<DirectCase> direct_cases() {
+    std::vector<DirectCase> all;
+    for (std::size_t n = 1; n < 30; ++n)
+        all.push_back({1 + 7 * n % 40, 1 + n % 4, 1 + n % 3, 1 + n % 2, n});
+    return all;
+}
+
+// By its definition, in float64.
+void test_the_direct_specification_convolves(Random& random) {
+    for (const DirectCase& it : direct_cases()) {
+        const Floats in = random_floats(random, it.n_blocks() * it.n_rows * it.n_z() * kBlock);
+        const Floats w = random_floats(random, it.n_weights());
+        const Floats more = random_floats(random, it.n * kBlock),
+                     bias = random_floats(random, kBlock);
+        const Floats got = conv_direct(scalar(), it, in, w, more, bias, kNoFloor);
+        double worst = 0;
+        for (std::size_t i = 0; i < it.n * kBlock; ++i) {
+            double sum = double(more[i]) + double(bias[i % kBlock]);
+            std::size_t at = i % kBlock;
+            for (std::size_t block = 0; block < it.n_blocks(); ++block)
+                for (std::size_t r = 0; r < it.n_rows; ++r)
+                    for (std::size_t tap = 0; tap < it.n_taps; ++tap)
+                        for (std::size_t lane = 0;
+                             lane < std::min(kBlock, it.n_in - block * kBlock); ++lane) {
+                            const std::size_t z = i / kBlock * it.step + tap;
+                            const std::size_t line = (block * it.n_rows + r) * it.n_z() + z;
+                            sum += double(w[at]) * double(in[line * kBlock + lane]);
+                            at += kBlock;
+                        }
+            worst = std::max(worst, std::abs(sum - double(got[i])));
+        }
+        // Up to 1,000 products below 1: an eighth of them lost by a rounding each of 2^-24 of 60.
+        check::that(worst < 1e-4, "direct convolution, off by " + std::to_string(worst));
+    }
+}
+
+void test_conv_direct(const Kernels& kernels, Random& random) {
+    for (const DirectCase& it : direct_cases()) {
+        const Floats in = random_floats(random, it.n_blocks() * it.n_rows * it.n_z() * kBlock);
+        const Floats w = random_floats(random, it.n_weights()),
+                     bias = random_floats(random, kBlock);
+        for (const Floats& more : {Floats{}, random_floats(random, it.n * kBlock)})
+            for (const float floor : {0.0F, kNoFloor})
+                check::that(check::same(conv_direct(scalar(), it, in, w, more, bias, floor),
+                                        conv_direct(kernels, it, in, w, more, bias, floor)),
+                            label(kernels, "direct convolution", it.n));
+    }
+}
+
 void test_dense(const Kernels& kernels, Random& random) {
     for (std::size_t n_samples = 1; n_samples < 6; ++n_samples)
         for (const std::size_t n_in : {std::size_t{2}, std::size_t{16}, std::size_t{98}}) {
@@ -436,6 +538,15 @@ void test_the_specification_by_hand() {
     scalar().dense(x, 2, 1, w.data(), 2, Floats(kBlock, 0.5F).data(), 0, out.data(), kBlock);
     check::that(out == Floats(kBlock, 320.5F), "dense by hand");
 
+    // Two taps of 1 and 10 along z on inputs 1, 2, 3 of one channel: 1 + 20
+    // and 2 + 30; plus 100, minus 1.
+    Floats in(3 * kBlock), two(2 * kBlock, 1.0F);
+    for (std::size_t z = 0; z < 3; ++z) in[z * kBlock] = float(z + 1);
+    std::fill_n(&two[kBlock], kBlock, 10.0F);
+    const Floats direct = conv_direct(scalar(), {1, 1, 2, 1, 2}, in, two,
+                                      Floats(2 * kBlock, 100.0F), Floats(kBlock, -1.0F), 0);
+    check::that(direct[0] == 120.0F && direct[kBlock] == 131.0F, "direct convolution by hand");
+
     // Nine taps of one on values of one give 9 in each of six positions; y = 0 adds the first and
     // the pair of +-3/2 and takes off that of +-3/4: 9 + 18 - 18; in y = 1 the pairs cancel.
     const Floats ones(3 * 6 * 3, 1.0F), taps(6 * 9 * kBlock, 1.0F), bias(kBlock, -10.0F);
@@ -457,9 +568,11 @@ int main() {
     test_shallow_by_hand();
     test_the_depth_specification_convolves(random);
     test_the_shallow_specification_convolves(random);
+    test_the_direct_specification_convolves(random);
     for (const Footprint& foot : footprints()) {
         test_the_specification_copies_with_a_middle_tap(foot, random);
         test_the_specification_knows_planes_of_zeros(foot, random);
+        test_the_specification_adds(foot, random);
     }
     for (const Kernels& kernels : nigro::kernels::available()) {
         test_plane_weights(kernels, random);
@@ -468,6 +581,7 @@ int main() {
         test_conv_shallow(kernels, random);
         test_first_input(kernels, random);
         test_conv_first(kernels, random);
+        test_conv_direct(kernels, random);
         test_dense(kernels, random);
     }
     return check::report("test_conv");

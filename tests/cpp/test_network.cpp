@@ -1,12 +1,16 @@
 // Whole networks: the same bits for every instruction set that runs here, any number of threads and
 // any batch; and, by a digest, the same bits as on every other machine.
 //
-// Layers of the reference model's kind, narrow, on odd patch shapes: every tile, fused and unfused
-// first layers, pools that drop remainders, channels that do not fill a block.
+// Chains of the reference model's kind, narrow, on odd patch shapes: every tile, fused and unfused
+// first layers, pools that drop remainders, channels that do not fill a block. And graphs with
+// branches, other windows and other activations.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstdint>
+#include <map>
+#include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "check.h"
@@ -43,47 +47,130 @@ const std::vector<Chain> kChains{
     {"small", {6, 6, 2}, {{40, false}, {40, true}}, 0},
 };
 
-// The file of a chain of convolutions with ReLU, a hidden layer perhaps, and one output.
-std::string file_of(const Chain& chain) {
-    using namespace tiny;
-    std::string nodes, tensors, value = "patch";
-    std::uint64_t n_in = 1, seed = 1, extent[3] = {chain.shape[0], chain.shape[1], chain.shape[2]};
-    const auto put = [&](const char* op, const std::vector<std::string>& weights,
-                         const std::vector<std::string>& attributes) {
+// Graphs that are no chains, a word for each node: convolutions c<width>, with k<side> of the
+// kernel and s<step> for those after it; r, l, e, g, o for ReLU, leaky ReLU, ELU, sigmoid and
+// softplus; p and q for max-pools of 2³ and, with padding, 3³; m for means of 2³. '(' keeps the
+// present map, ')' adds the one kept last, '^' swaps it with the present one. Means of all and a
+// Gemm end them.
+struct Branched {
+    std::string name;
+    std::uint64_t shape[3];
+    std::string plan;
+};
+
+const std::vector<Branched> kBranched{
+    {"residual", {18, 15, 11}, "c16 r ( c16 r c16 ) r p c20 r ( c20 r c20 ) r p"},
+    {"shortcut of its own", {17, 14, 9}, "c16 r ( s2 c24 r s1 c24 ^ k1 s2 c24 s1 ) r k3 c5 l p"},
+    {"any window", {13, 12, 11}, "k5 c18 e q k2 s2 c7 o m k1 s1 c3 g"},
+    {"sums that no convolution takes", {9, 8, 7}, "c3 l ( e ) e ( c3 l )"},
+};
+
+// Writes the file of a network, node by node.
+class File {
+public:
+    explicit File(const std::uint64_t (&shape)[3]) : shape_{shape[0], shape[1], shape[2]} {}
+
+    std::string value = "patch";  // the present one
+    std::uint64_t width = 1;      // of it
+
+    void put(const char* op, const std::vector<std::string>& others,
+             const std::vector<std::string>& attributes = {}) {
         std::vector<std::string> inputs{value};
-        inputs.insert(inputs.end(), weights.begin(), weights.end());
-        value = "v" + std::to_string(seed++);
-        nodes += bytes(1, node(op, inputs, value, attributes));
-    };
-    const auto weights = [&](const std::vector<std::uint64_t>& dims, float scale) {
-        const std::string name = "w" + std::to_string(seed++);
-        tensors += bytes(5, tensor(name, dims, static_cast<std::uint32_t>(seed), scale));
-        return name;
-    };
-    for (const Layer& layer : chain.layers) {
-        const std::string w = weights({layer.n_out, n_in, 3, 3, 3}, 0.3F);
-        put("Conv", {w, weights({layer.n_out}, 0.1F)}, {ints("pads", {1, 1, 1, 1, 1, 1})});
-        put("Relu", {}, {});
-        if (layer.pool) {
-            put("MaxPool", {}, {ints("kernel_shape", {2, 2, 2}), ints("strides", {2, 2, 2})});
-            for (std::uint64_t& side : extent) side /= 2;
-        }
-        n_in = layer.n_out;
+        inputs.insert(inputs.end(), others.begin(), others.end());
+        value = "v" + std::to_string(seed_++);
+        nodes_ += tiny::bytes(1, tiny::node(op, inputs, value, attributes));
     }
-    put("Flatten", {}, {});
-    std::uint64_t n_features = n_in * extent[0] * extent[1] * extent[2];
+    void conv(std::uint64_t n_out, std::uint64_t kernel, std::uint64_t stride) {
+        const std::vector<std::uint64_t> dims{n_out, width, kernel, kernel, kernel};
+        const std::string w = weights(dims, 0.3F);
+        put("Conv", {w, weights({n_out}, 0.1F)},
+            {tiny::ints("pads", std::vector<std::uint64_t>(6, (kernel - 1) / 2)),
+             tiny::ints("strides", {stride, stride, stride})});
+        width = n_out;
+    }
+    void pool(const char* op, std::uint64_t side, std::uint64_t pad) {
+        put(op, {},
+            {tiny::ints("kernel_shape", {side, side, side}), tiny::ints("strides", {2, 2, 2}),
+             tiny::ints("pads", std::vector<std::uint64_t>(6, pad))});
+    }
+    void gemm(std::uint64_t n_in, std::uint64_t n_out) {
+        put("Gemm", {weights({n_in, n_out}, 0.05F)});
+    }
+
+    std::string bytes() const {
+        using namespace tiny;
+        return number(1, 8) +
+               tiny::bytes(
+                   7, nodes_ + tiny::bytes(2, "network") + tensors_ +
+                          tiny::bytes(11, port("patch", {1, shape_[0], shape_[1], shape_[2]})) +
+                          tiny::bytes(12, port(value, {1}))) +
+               tiny::bytes(8, number(2, 17));
+    }
+
+private:
+    std::string weights(const std::vector<std::uint64_t>& dims, float scale) {
+        const std::string name = "w" + std::to_string(seed_++);
+        tensors_ +=
+            tiny::bytes(5, tiny::tensor(name, dims, static_cast<std::uint32_t>(seed_), scale));
+        return name;
+    }
+
+    std::uint64_t shape_[3], seed_ = 1;
+    std::string nodes_, tensors_;
+};
+
+// Convolutions with ReLU, a hidden layer perhaps, and one output.
+std::string file_of(const Chain& chain) {
+    File file(chain.shape);
+    std::uint64_t n_voxels[3] = {chain.shape[0], chain.shape[1], chain.shape[2]};
+    for (const Layer& layer : chain.layers) {
+        file.conv(layer.n_out, 3, 1);
+        file.put("Relu", {});
+        if (!layer.pool) continue;
+        file.pool("MaxPool", 2, 0);
+        for (std::uint64_t& side : n_voxels) side /= 2;
+    }
+    file.put("Flatten", {});
+    std::uint64_t n_features = file.width * n_voxels[0] * n_voxels[1] * n_voxels[2];
     if (chain.hidden > 0) {
-        put("Gemm", {weights({n_features, chain.hidden}, 0.05F)}, {});
-        put("Relu", {}, {});
+        file.gemm(n_features, chain.hidden);
+        file.put("Relu", {});
         n_features = chain.hidden;
     }
-    put("Gemm", {weights({n_features, 1}, 0.05F)}, {});
-    const std::uint64_t* s = chain.shape;
-    return number(1, 8) +
-           bytes(7, nodes + bytes(2, "chain") + tensors +
-                        bytes(11, port("patch", {1, s[0], s[1], s[2]})) +
-                        bytes(12, port(value, {1}))) +
-           bytes(8, number(2, 17));
+    file.gemm(n_features, 1);
+    return file.bytes();
+}
+
+std::string file_of(const Branched& branched) {
+    const std::map<std::string, const char*> activations{
+        {"r", "Relu"}, {"l", "LeakyRelu"}, {"e", "Elu"}, {"g", "Sigmoid"}, {"o", "Softplus"}};
+    File file(branched.shape);
+    std::uint64_t kernel = 3, stride = 1;
+    std::vector<std::pair<std::string, std::uint64_t>> kept;
+    std::istringstream words(branched.plan);
+    for (std::string word; words >> word;) {
+        const std::uint64_t number = word.size() > 1 ? std::stoul(word.substr(1)) : 0;
+        if (activations.count(word)) file.put(activations.at(word), {});
+        if (word == "p") file.pool("MaxPool", 2, 0);
+        if (word == "q") file.pool("MaxPool", 3, 1);
+        if (word == "m") file.pool("AveragePool", 2, 0);
+        if (word[0] == 'k') kernel = number;
+        if (word[0] == 's') stride = number;
+        if (word[0] == 'c') file.conv(number, kernel, stride);
+        if (word == "(") kept.emplace_back(file.value, file.width);
+        if (word == "^") {
+            std::swap(file.value, kept.back().first);
+            std::swap(file.width, kept.back().second);
+        }
+        if (word == ")") {
+            file.put("Add", {kept.back().first});
+            kept.pop_back();
+        }
+    }
+    file.put("GlobalAveragePool", {});
+    file.put("Flatten", {});
+    file.gemm(file.width, 1);
+    return file.bytes();
 }
 
 constexpr std::size_t kPatches = 5;
@@ -108,11 +195,12 @@ Answers run(const std::string& file, const Kernels& kernels, std::size_t n_threa
     return answers;
 }
 
-void test_chain(const Chain& chain, check::Digest& digest) {
-    const std::string file = file_of(chain);
+template <class Net>
+void test_bits(const Net& net, check::Digest& digest) {
+    const std::string file = file_of(net);
     check::Random random(7);
-    const std::vector<float> patches = check::uniforms(
-        random, kPatches * chain.shape[0] * chain.shape[1] * chain.shape[2], 0.0F, 2.0F);
+    const std::vector<float> patches =
+        check::uniforms(random, kPatches * net.shape[0] * net.shape[1] * net.shape[2], 0.0F, 2.0F);
     const Answers want = run(file, *nigro::kernels::find("scalar"), 1, kPatches, patches);
     digest.add(want.outputs);
     digest.add(want.features);
@@ -122,7 +210,7 @@ void test_chain(const Chain& chain, check::Digest& digest) {
     for (const Kernels& kernels : nigro::kernels::available())
         for (const auto& way : kWays) {
             const Answers got = run(file, kernels, way.n_threads, way.batch, patches);
-            const std::string what = chain.name + ", " + kernels.name + ", " +
+            const std::string what = net.name + ", " + kernels.name + ", " +
                                      std::to_string(way.n_threads) + " threads, batches of " +
                                      std::to_string(way.batch);
             check::that(check::same(want.outputs, got.outputs), what);
@@ -133,10 +221,14 @@ void test_chain(const Chain& chain, check::Digest& digest) {
 }  // namespace
 
 int main() {
-    check::Digest digest;
-    for (const Chain& chain : kChains) test_chain(chain, digest);
+    check::Digest chains, branched;
+    for (const Chain& chain : kChains) test_bits(chain, chains);
+    for (const Branched& net : kBranched) test_bits(net, branched);
     // Made on x86-64; emulated 64-bit Arm must come to the same.
-    constexpr std::uint64_t kDigest = 4579033103327593432U;
-    check::that(digest.value() == kDigest, "digest " + std::to_string(digest.value()));
+    constexpr std::uint64_t kChainDigest = 4579033103327593432U,
+                            kBranchedDigest = 2628057170065242100U;
+    check::that(chains.value() == kChainDigest, "chains " + std::to_string(chains.value()));
+    check::that(branched.value() == kBranchedDigest,
+                "branched " + std::to_string(branched.value()));
     return check::report("test_network");
 }

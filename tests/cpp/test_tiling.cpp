@@ -1,5 +1,5 @@
 // How layers are cut into tiles: every output once, none beyond what a side of two may add, and the
-// plans of the layers that docs/engine.md names.
+// plans of the layers that docs/notes/engine.md names.
 // SPDX-License-Identifier: Apache-2.0
 #include <string>
 #include <vector>
@@ -15,7 +15,7 @@ using nigro::Extent;
 using nigro::Region;
 
 ConvSpec layer(std::size_t n_in, std::size_t n_out, Extent extent) {
-    return {n_in, n_out, extent, nullptr, nullptr, false, 0};
+    return {n_in, n_out, extent, {{3, 3, 3}, {1, 1, 1}, {1, 1, 1}}, nullptr, nullptr};
 }
 
 std::string text(const std::vector<Region>& regions) {

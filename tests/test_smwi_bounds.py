@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bounds of what a scan, and what comes of it, can be."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nigroedge.errors import InputError
+from nigroedge.smwi.bounds import check_chi, check_echo_times, check_field_strength
+
+
+@pytest.mark.parametrize("tesla", [0.2, 0.55, 1.5, 2.89362, 3, 7, 11.7])
+def test_fields_of_scanners_are_taken(tesla):
+    check_field_strength(tesla)
+
+
+@pytest.mark.parametrize("tesla", [-3, 0, 0.03, 0.19, 12.1, 30, 127.7, np.inf, np.nan])
+def test_fields_of_no_scanner_are_refused(tesla):
+    with pytest.raises(InputError, match=r"0\.2 to 12"):
+        check_field_strength(tesla)
+
+
+@given(st.lists(st.floats(0.6e-3, 0.02), min_size=2, max_size=8))
+def test_rising_times_are_seconds_and_neither_milliseconds_nor_kiloseconds(gaps_s):
+    times = np.cumsum(gaps_s)
+
+    check_echo_times(times)
+    with pytest.raises(InputError, match="milliseconds"):
+        check_echo_times(1e3 * times)
+    with pytest.raises(InputError, match="a thousand twice"):
+        check_echo_times(times / 1e3)
+
+
+def chi_beyond(value, n):
+    """χ over a mask of 1000 voxels: within ±3 ppm but for n of them."""
+    chi = np.full((10, 20, 10), 99, np.float32)
+    mask = np.zeros(chi.shape, bool)
+    mask[:, 5:15] = True
+    chi[mask] = np.linspace(-3, 3, 1000)
+    chi[2, 5 : 5 + n, 3] = value
+    return chi, mask
+
+
+@pytest.mark.parametrize("value", [3.01, -212.0, np.inf, np.nan])
+def test_a_thousandth_of_the_mask_may_go_beyond_and_no_more(value):
+    check_chi(*chi_beyond(value, 0))
+    check_chi(*chi_beyond(value, 1))
+    with pytest.raises(InputError, match=r"within ±3 ppm.*got 0\.2 % of the mask beyond"):
+        check_chi(*chi_beyond(value, 2))
