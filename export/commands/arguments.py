@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nigroedge.grid import PatchGrid
-from nigroedge.spec import MIRROR_CENTRES, MIRRORS, NORMALIZATIONS, SIDES
+from nigroedge.spec import MIRROR_CENTRES, MIRRORS, SIDES
 
 if TYPE_CHECKING:
     from export.conventions import Conventions
@@ -124,7 +124,14 @@ def add_conventions(command: argparse.ArgumentParser) -> None:
         help="voxel of the centroid, left-right, on that side: n/2-1 if you cropped, then flipped "
         "(np.flip); n/2 if you mirrored about the centroid; has to be given with --mirror",
     )
-    add("--normalize", choices=NORMALIZATIONS, required=True, help="of its patches")
+    add(
+        "--normalize",
+        type=normalization,
+        required=True,
+        metavar="HOW",
+        help="of its patches: none, mean, 'divide K', zscore, zscore-nonzero, minmax or "
+        "'percentile LOW HIGH' with ' clip' where it clips (docs/model-file.md)",
+    )
     add("--axes", type=axes, required=True, help="where its patch axes grow to, such as ALI")
     add("--spacing", type=spacing, default=(0.5, 0.5, 1.0), help="mm (default 0.5,0.5,1)")
     add("--scale", type=factor, required=True, help="SBR = scale · its output")
@@ -159,7 +166,7 @@ def _mirror_centre(options: argparse.Namespace) -> str:
     return asked or "n/2"
 
 
-# ---- numbers -------------------------------------------------------------------------------------
+# ---- numbers and words ---------------------------------------------------------------------------
 
 
 def natural(text: str) -> int:
@@ -208,6 +215,17 @@ def factor(text: str) -> float:
     if not math.isfinite(value) or value == 0:
         raise argparse.ArgumentTypeError(f"expected a number other than 0, got {text!r}")
     return value
+
+
+def normalization(text: str) -> str:
+    """Read how patches are normalised, as a model file has it."""
+    from nigroedge.preprocess import keeps_signs
+
+    try:
+        keeps_signs(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def axes(text: str) -> str:
