@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nigroedge.digest import hashing
 from nigroedge.errors import GeometryError
 from nigroedge.io.nifti import Series, load_series
 from nigroedge.smwi.orientation import Affine, turned
@@ -83,5 +84,13 @@ def read_mask(
 
 
 def _without_single_axes(series: Series) -> npt.NDArray[Any]:
-    values = series.values()
+    values = _values(series)
     return values.reshape(values.shape[:3] + tuple(n for n in values.shape[3:] if n > 1))
+
+
+def _values(series: Series) -> npt.NDArray[Any]:
+    """Read and hash: what becomes of the file while it is reconstructed makes no difference."""
+    with hashing(series.source):
+        values = series.values()
+    series.source.sha256  # noqa: B018 (an error is better now than in minutes)
+    return values
