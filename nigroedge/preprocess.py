@@ -4,7 +4,7 @@
 A patch follows the image's own axes: each patch axis runs along the image axis nearest the
 direction that its letter names, without rotation, because the slab of a nigrosome scan is oblique
 on purpose. The work is done in C++, straight from the stored voxels; the volume is never copied or
-converted.
+converted. Of one that lies in a file no more is read than the patch needs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from nigroedge import _core
 from nigroedge.errors import InputError
 from nigroedge.grid import PatchGrid
 from nigroedge.volume import Volume
+from nigroedge.window import Held, hold, point, window_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -81,6 +82,9 @@ def crop_patch(
     GeometryError
         If the centroid is not finite or outside the image, less than 0.9 of the patch is inside, or
         the affine leaves open where the patch lies (sheared, turned by 45°, not in millimetres).
+    InputError
+        If the file that the voxels lie in has changed, cannot be read, or more than 1 GiB of it
+        would be needed.
     ValueError
         If the grid is none; see `PatchGrid`.
     """
@@ -106,22 +110,22 @@ def crop_on_grid(
     GeometryError
         As `crop_patch`.
     """
-    values, _ = _core.crop_patch(
-        volume.voxels,
-        volume.affine,
-        volume.slope,
-        volume.intercept,
-        _point(centre_mm),
-        grid.shape,
-        grid.spacing_mm,
-        grid.axes,
-        grid.flipped,
-    )
-    return values
+    return _cut(volume, centre_mm, grid, None).values
 
 
 def normalize(patch: npt.NDArray[np.float32], method: str) -> npt.NDArray[np.float32]:
-    """Normalise a patch: 'mean' is x / mean, 'zscore' is (x − mean) / SD.
+    """Normalise a patch, by a method of this table.
+
+    ======================== ====================================================================
+    ``none``                 x
+    ``mean``                 x / mean
+    ``divide K``             x / K
+    ``zscore``               (x − mean) / SD
+    ``zscore-nonzero``       the same of the voxels that are not 0; those that are stay 0
+    ``minmax``               (x − least) / (most − least)
+    ``percentile LOW HIGH``  (x − low) / (high − low), percentiles as those of `numpy.percentile`;
+                             with ``clip`` behind it, 0 where less and 1 where more comes out
+    ======================== ====================================================================
 
     Statistics are those of every voxel, in float64; SD is the population's (ddof 0). Dividing is a
     multiplication with the float64 reciprocal, before the only rounding to float32.
@@ -131,7 +135,7 @@ def normalize(patch: npt.NDArray[np.float32], method: str) -> npt.NDArray[np.flo
     patch : ndarray of float32, C order
         Of any shape.
     method : str
-        'mean' or 'zscore'.
+        Numbers are decimal, without sign or exponent: K above 0, 0 ≤ LOW < HIGH ≤ 100.
 
     Returns
     -------
@@ -140,8 +144,9 @@ def normalize(patch: npt.NDArray[np.float32], method: str) -> npt.NDArray[np.flo
     Raises
     ------
     DegeneratePatchError
-        If the patch is empty or constant, holds a value that is not finite, or, for 'mean', its
-        mean is not above 0 or too small to divide by.
+        If the patch is empty or constant (for 'zscore-nonzero': but for zeros), holds a value that
+        is not finite, percentiles are equal, a mean to divide by is not above 0, or a result would
+        be too large for float32.
     InputError
         If the patch is not float32 in C order: nothing is converted in silence.
     ValueError
@@ -154,7 +159,11 @@ def normalize(patch: npt.NDArray[np.float32], method: str) -> npt.NDArray[np.flo
 
 
 def prepare_patch(
-    volume: Volume, centre_mm: Iterable[float], grid: PatchGrid, method: str
+    volume: Volume,
+    centre_mm: Iterable[float],
+    grid: PatchGrid,
+    method: str,
+    held: Held | None = None,
 ) -> PreparedPatch:
     """Cut a patch and normalise it, as `crop_patch` and then `normalize` do, in one step.
 
@@ -167,26 +176,27 @@ def prepare_patch(
         For a side that the model sees mirrored, as `ModelSpec.grid_for` gives it: no separate flip
         is needed.
     method : str
-        'mean' or 'zscore'.
+        As `normalize` takes it.
+    held : Held, optional
+        Voxels that hold the patch; by default they are read if they lie in a file.
 
     Raises
     ------
-    GeometryError, DegeneratePatchError, ValueError
+    InputError, ValueError
         As `crop_patch` and `normalize`.
     """
-    values, coverage = _core.prepare_patch(
-        volume.voxels,
-        volume.affine,
-        volume.slope,
-        volume.intercept,
-        _point(centre_mm),
-        grid.shape,
-        grid.spacing_mm,
-        grid.axes,
-        grid.flipped,
-        method,
-    )
-    return PreparedPatch(values, coverage)
+    return _cut(volume, centre_mm, grid, method, held)
+
+
+def keeps_signs(method: str) -> bool:
+    """Tell whether a normalisation leaves what is negative negative and all else as it is.
+
+    Raises
+    ------
+    ValueError
+        If there is no such method.
+    """
+    return _core.keeps_signs(method)
 
 
 def active_isa() -> str:
@@ -208,11 +218,28 @@ def available_isas() -> tuple[str, ...]:
     return _core.available_isas()
 
 
-def _point(centre_mm: Iterable[float]) -> tuple[float, float, float]:
-    try:
-        x, y, z = centre_mm
-    except ValueError:
-        raise InputError(
-            f"expected a centroid of three coordinates in mm, got {centre_mm}"
-        ) from None
-    return float(x), float(y), float(z)
+def _cut(
+    volume: Volume,
+    centre_mm: Iterable[float],
+    grid: PatchGrid,
+    method: str | None,
+    held: Held | None = None,
+) -> PreparedPatch:
+    """Cut a patch; normalise it if a method is named."""
+    if held is None:
+        (held,) = hold(volume, [window_of(volume, centre_mm, grid)])
+    values, coverage = _core.crop_patch(
+        held.voxels,
+        held.begin,
+        volume.stored.shape,
+        volume.affine,
+        volume.slope,
+        volume.intercept,
+        point(centre_mm),
+        grid.shape,
+        grid.spacing_mm,
+        grid.axes,
+        grid.flipped,
+        method,
+    )
+    return PreparedPatch(values, coverage)
