@@ -112,7 +112,7 @@ def test_a_page_that_no_menu_has_is_found(tmp_path):
 
 SOURCES = [
     path
-    for folder in ("nigroedge", "export", "bench", "tests", "examples")
+    for folder in ("nigroedge", "export", "csrc", "bench", "tests", "examples")
     for path in sorted((ROOT / folder).rglob("*"))
     if path.suffix in {".py", ".pyi", ".h", ".cpp", ".inc", ".c", ".cs", ".txt"}
 ]
