@@ -189,7 +189,7 @@ def test_any_storage_gives_the_results_of_python(
 @given(
     shape=st.tuples(*[st.integers(4, 11)] * 3),
     channels=st.lists(st.integers(1, 20), min_size=1, max_size=2),
-    normalize=st.sampled_from(["mean", "zscore"]),
+    normalize=st.sampled_from(["mean", "zscore", "divide 255", "percentile 2 98", "minmax"]),
     axes=st.sampled_from(["ALI", "RAS", "SPL"]),
     mirror_centre=st.sampled_from(["n/2", "n/2-1"]),
     seed=st.integers(0, 100),
@@ -326,6 +326,11 @@ HOSTILE_OF_FORMAT_2 = {
     "mirror_centre": [
         *("n/2", "n/2-1", "n/2+1", "", "n/2 ", " n/2", "N/2", "n/2 - 1", "n/2−1", "24", "n/2-1 "),
         "n/2-1" * 50,
+    ],
+    "normalize": [
+        *("none", "divide 255", "divide 0", "zscore-nonzero", "minmax", "minmax "),
+        *("percentile 1 99", "percentile 1 99 clip", "percentile 99 1", "percentile 1 99 clip 2"),
+        *("Mean", "", "divide 1e3", "divide  2", "percentile 0 100.0", "percentile 0 100.1"),
     ],
     "task": ["sbr", "find", "gate", "", "SBR", "sbr ", "sbr" * 80],
     "interval": ["{}", '{"level": 0.9}'],
@@ -592,6 +597,9 @@ def spoiled(path: Path, tmp_path: Path, at: int, new: bytes) -> Path:
         (48, b"\2\0", None),  # dim[4] counts only where dim[0] says so
         (70, b"\x20\0", "64 bit floats"),
         (72, b"\x20\0", "64 bit floats"),
+        (80, b"\0\0\x80\x3f", "as long as pixdim says"),
+        (80, b"\0\0\xc0\x7f", "as long as pixdim says"),
+        (80, b"\0\0\0\0", None),  # says nothing
         (108, b"\0\0\0\0", "vox_offset"),
         (108, b"\0\0\xc0\x7f", "vox_offset"),
         (112, b"\0\0\x80\x7f", "scl_slope"),
@@ -678,7 +686,8 @@ def test_only_the_functions_of_the_header_are_exported(place):
 def test_the_stripped_library_is_small(tmp_path):
     run("strip", "--strip-unneeded", nigroedge.get_library(), "-o", tmp_path / "stripped.so")
 
-    assert (tmp_path / "stripped.so").stat().st_size < 600_000
+    # 597 kB before branches, any window and five more normalisations; half of it are the kernels.
+    assert (tmp_path / "stripped.so").stat().st_size < 680_000
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the C++ runtime is the system's")
