@@ -3,7 +3,8 @@
 #
 #   make demo       build, and run a simulated patient through the bundled model
 #   make test       everything that tests need, then all tests
-#   make lint       ruff, mypy, clang-format, and a build with warnings as errors
+#   make lint       ruff, mypy, clang-format, a build with warnings as errors, and the links of the pages
+#   make docs       the pages as a site that opens from a folder: build/docs/site/index.html
 #   make bench      timings beside other software, or what BENCH_ARGS names of them (docs/benchmarks.md)
 #   make wheel      dist/*.whl
 #   make reference  the bundled model from nothing: cohorts, training, evaluation, INT8 (about two hours; resumable)
@@ -19,7 +20,7 @@ FUZZ_SECONDS ?= 600
 EMBED_LOOP ?= 100000
 CXX_SOURCES := $(shell find csrc examples tests/cpp tests/fuzz -name '*.cpp' -o -name '*.c' -o -name '*.h' -o -name '*.inc' -o -name CMakeLists.txt)
 
-.PHONY: demo test lint bench wheel reference sanitize embed-loop test-arm fuzz clean
+.PHONY: demo test lint docs bench wheel reference sanitize embed-loop test-arm fuzz clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -36,6 +37,10 @@ lint: $(VENV)/.test
 	cmake -S csrc -B build/lint -DNIGROEDGE_WERROR=ON -DNIGROEDGE_TESTS=ON -DCMAKE_BUILD_TYPE=Debug \
 	  -DPython_EXECUTABLE=$(abspath $(BIN)/python) -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir)
 	cmake --build build/lint --parallel 2
+	$(BIN)/python -m docs.site build/docs
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m docs.site build/docs
 
 bench: $(VENV)/.bench
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE \
@@ -92,6 +97,13 @@ $(VENV)/.demo: $(VENV)/.base pyproject.toml setup.py $(CXX_SOURCES)
 
 $(VENV)/.test: $(VENV)/.base pyproject.toml setup.py $(CXX_SOURCES)
 	$(BIN)/pip install -q -e '.[test]'
+	touch $@ $(VENV)/.demo
+
+# With the versions that lint and tests have.
+$(VENV)/.docs: $(VENV)/.base pyproject.toml setup.py $(CXX_SOURCES)
+	$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	  print(*(pin for pin in project["optional-dependencies"]["test"] if "==" in pin), sep="\n")' > $(VENV)/pins.txt
+	$(BIN)/pip install -q -e '.[docs]' -c $(VENV)/pins.txt
 	touch $@ $(VENV)/.demo
 
 $(VENV)/.bench: $(VENV)/.test

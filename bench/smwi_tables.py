@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Print the tables of docs/smwi.md: every step alone, then the chain, on a simulated slab.
+"""Print the tables of docs/notes/smwi.md: every step alone, then the chain, on a simulated slab.
 
     python -m bench.smwi_tables            # minutes; needs qsm-forward and qsm-ci
     python -m bench.smwi_tables --tables dipole --seed 3       # one step, another head

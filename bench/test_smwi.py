@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long SMWI takes: the paper's matrix by each method, three sizes of one, and its memory.
 
-The slab is simulated with our own kernel, which is fair to time but not to score: docs/smwi.md has
-the scores, against an independent field.
+The slab is simulated with our own kernel, which is fair to time but not to score:
+docs/notes/smwi.md has the scores, against an independent field.
 """
 
 import tracemalloc

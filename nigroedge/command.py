@@ -183,9 +183,11 @@ class _Demonstration:
 def _demo(options: argparse.Namespace, progress: Progress) -> _Demonstration:
     if not 0 <= options.seed <= _MAX_DEMO_SEED:
         options.usage_error(f"expected --seed from 0 to {_MAX_DEMO_SEED}, got {options.seed}")
+    from nigroedge.io.writing import check_writable
     from nigroedge.model import load_model
     from nigroedge.phantom import simulate
 
+    check_writable([] if options.out is None else [options.out])
     model = load_model(engine=options.engine, threads=options.threads)
     patient = simulate(_DEMO_FIRST_SUBJECT + options.seed)
     volume = patient.volume if options.out is None else _saved(patient.volume, options.out)

@@ -2,9 +2,9 @@
 """A numerical midbrain in a head, for tests of SMWI: susceptibilities, relaxation, field, echoes.
 
 The slab is cut from a head that goes on above and below it, so that its field holds what a real
-slab's does: air, bone and brain outside. χ and R2* are those of docs/smwi.md. Field and signal come
-from `qsm-forward`, which knows nothing of us; `exact_field` is our own in float64, for where that
-package is not installed.
+slab's does: air, bone and brain outside. χ and R2* are those of docs/notes/smwi.md. Field and
+signal come from `qsm-forward`, which knows nothing of us; `exact_field` is our own in float64, for
+where that package is not installed.
 """
 
 from __future__ import annotations

@@ -691,25 +691,6 @@ def test_the_library_needs_the_c_library_alone():
     assert {"libc"} <= set(needed) <= {"libc", "libm", "libpthread", "ld-linux-x86-64"}
 
 
-def test_one_compiler_command_builds_the_library(tmp_path, model_path, c_model):
-    manual = (ROOT / "docs/embedding.md").read_text()
-    command = re.search(r"^c\+\+ (?:.*\\\n)*.*$", manual, re.M)[0]
-    assert command.count(" -O2 ") == command.count("-o libnigroedge.so.0") == 1
-    # Without optimisation: quick, and the bits must be the same.
-    quick = command.replace(" -O2 ", " -O0 ").replace(
-        "-o libnigroedge", f"-o {tmp_path}/libnigroedge"
-    )
-
-    run("sh", "-c", quick, cwd=ROOT)
-    library = opened(tmp_path / "libnigroedge.so.0")
-    model = CModel(library, model_path.read_bytes())
-    sbr = model.predict(scan(), left=(0, 0, 0))
-    model.close()
-
-    assert declared() == exported(tmp_path / "libnigroedge.so.0")
-    assert c_model.predict(scan(), left=(0, 0, 0)) == sbr
-
-
 # ------------------------------------------------------------------------------------ C++ programs
 
 

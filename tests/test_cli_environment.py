@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every command works in a bare environment, or says in one line what it lacks.
 
-Without docstrings and asserts, and where no thread is to be had.
+Without docstrings and asserts, where no thread is to be had, on a root that is read-only.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -189,3 +190,79 @@ def test_a_thread_that_python_does_not_get_is_one_line(capsys, monkeypatch):
 
 def _raise(error):
     raise error
+
+
+# ------------------------------------------------------------------------------ nothing to write to
+
+#: Mounts a folder of its own, makes all else read-only, and goes on as the command that follows.
+READ_ONLY = """
+set -e
+mount --make-rprivate /
+mount -t tmpfs tmpfs "$0"
+mount -o remount,bind,ro /
+if touch /var/tmp/nigroedge-test 2>/dev/null; then exit 77; fi
+"$@"
+ls -A "$0" >&2
+"""
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """Run a command on a root mounted read-only with one writable folder, and list that folder."""
+    unshare = shutil.which("unshare")
+    command = [unshare, "--mount", "sh", "-c", READ_ONLY]
+    if unshare is None or subprocess.run([*command, tmp_path, "true"], check=False).returncode:
+        pytest.skip("needs Linux and the right to mount a root read-only")
+
+    def run(*arguments):
+        done = subprocess.run(
+            [*command, tmp_path, sys.executable, "-m", "nigroedge", *map(str, arguments)],
+            env={name: value for name, value in os.environ.items() if name != "TMPDIR"},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def predictions(tmp_path_factory):
+    path = tmp_path_factory.mktemp("table") / "table.csv"
+    sides = [(i, side) for i in range(5) for side in ("left", "right")]
+    lines = [f"p{i},{side},{i}.5,{i}.{i}\n" for i, side in sides]
+    path.write_text("participant_id,side,sbr,predicted\n" + "".join(lines))
+    return path
+
+
+def test_an_evaluation_needs_no_more_than_its_folder(read_only, predictions, tmp_path):
+    code, out, err = read_only("evaluate", predictions, "--out", tmp_path)
+
+    assert (0, ["predictions.csv", "report.html", "results.json"]) == (code, err)
+    assert "5 participants" in out
+
+
+def test_a_figure_needs_no_more_than_its_folder(read_only, shared_cases, tmp_path):
+    scan = shared_cases / "00-base-right/gre/sub-01"
+    command = ("smwi", "--bids", scan, "--method", "fast", "--figure")
+    code, out, err = read_only(*command, "--out", tmp_path / "derivatives")
+
+    assert (0, ["derivatives"]) == (code, err)
+    assert "sub-01_desc-stages_figure.png" in out
+
+
+def test_a_prediction_needs_no_folder(read_only, slab, models):
+    code, out, err = read_only("predict", slab, *BOTH, "--model", models / "tiny.onnx")
+
+    assert (0, []) == (code, err)
+    assert out.startswith("side ")
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_the_work(read_only, predictions):
+    code, out, err = read_only("evaluate", predictions, "--out", "/var/tmp/nigroedge-test")
+
+    assert (1, "") == (code, out)
+    assert ["nigroedge: '/var/tmp/nigroedge-test/report.html': Read-only file system"] == err[:1]

@@ -328,4 +328,4 @@ def test_demo_predicts_a_simulated_patient(run, bundled, monkeypatch, tmp_path):
     assert (0, "") == (code, err)
     assert f"\nleft      {json.loads(plain)['left']['sbr']:.2f} " in out
     assert [command._DEMO_FIRST_SUBJECT + 3] == seeds
-    assert "File exists" in run("demo", "--seed", 3, "--out", path)[2]
+    assert "expected a new file" in run("demo", "--seed", 3, "--out", path)[2]

@@ -308,7 +308,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path_factory, image, name):
 
 def test_saving_never_overwrites(written):
     path = written(b"precious")
-    with pytest.raises(InputError, match="File exists"):
+    with pytest.raises(InputError, match="expected a new file"):
         save_volume(Volume(VOXELS, LPS_AFFINE), path)
 
     assert b"precious" == path.read_bytes()

@@ -129,7 +129,7 @@ def test_densities_are_about_those_of_a_spoiled_gradient_echo():
         decay, flip = math.exp(-88 / t1_ms), math.radians(10)
         return water * math.sin(flip) * (1 - decay) / (1 - math.cos(flip) * decay)
 
-    # Water 0.71 in white matter and 1 in CSF; T1 about 1 s and 4 s at 3 T (docs/phantom.md).
+    # Water 0.71 in white matter and 1 in CSF; T1 about 1 s and 4 s at 3 T (docs/notes/phantom.md).
     assert TISSUES["csf"].density == pytest.approx(steady(1, 4000) / steady(0.71, 1000), abs=0.05)
     # The spread of T1 within the brainstem changes a density by less than its water does.
     assert 0.92 < steady(1, 1300) / steady(1, 800) < 0.94

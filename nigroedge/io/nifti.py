@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from nigroedge.io.gunzip import GunzipStream
+    from nigroedge.io.writing import Together
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -146,8 +147,12 @@ def _load(named: str | os.PathLike[str], transform: str | None, *, max_dims: int
         return Series(voxels, affine, header.slope, header.intercept, source)
 
 
-def save_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
+def save_volume(
+    volume: Volume, path: str | os.PathLike[str], *, among: Together | None = None
+) -> None:
     """Write a volume as a new NIfTI-1 file, its voxels, slope and intercept as they are.
+
+    The file is there whole or not at all.
 
     Parameters
     ----------
@@ -155,6 +160,8 @@ def save_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
         The affine is written as sform, in float32 as the format has it.
     path : path-like
         Ends in .nii or .nii.gz; must not exist.
+    among : Together, optional
+        Files that it is one of: it gets its name when they do.
 
     Raises
     ------
@@ -162,6 +169,8 @@ def save_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
         If the name ends otherwise, the file exists or cannot be written, or a dimension is more
         than the 32767 of the format.
     """
+    from nigroedge.io.writing import write_file
+
     path = os.fspath(path)
     with _about(path):
         if not path.endswith((".nii", ".nii.gz")):
@@ -171,8 +180,7 @@ def save_volume(volume: Volume, path: str | os.PathLike[str]) -> None:
             import gzip  # with its imports, a fiftieth of a cold start
 
             content = gzip.compress(content, mtime=0)
-        with open(path, "xb") as file:
-            file.write(content)
+    (among.write if among is not None else write_file)(path, content)
 
 
 @contextmanager

@@ -49,7 +49,7 @@ RIM = np.array([6, 6, 6])
 #: SD and limit of the share of the scan for which the head lies one voxel off (assumed).
 _MOTION_SD, _MOTION_MAX = 0.12, 0.3
 #: How the phantom's scans are reconstructed by default: chosen by quality for its time
-#: (docs/phantom.md).
+#: (docs/notes/phantom.md).
 METHOD = replace(
     METHODS["best"],
     unwrap="laplacian",

@@ -4,7 +4,7 @@
 The midbrain frame: millimetres, x to the patient's right, y anterior and z up along the brainstem,
 origin midway between the red nuclei. Parts are given for the right side and mirrored for the left.
 Volumes, centres and extents follow the CIT168 atlas (Pauli 2018) and one real patch, turned into
-this frame (docs/phantom.md); the spreads are assumed.
+this frame (docs/notes/phantom.md); the spreads are assumed.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from nigroedge.phantom.subject import Subject
 
 #: Echoes of the scan (Bae 2023): whole multiples of the first.
 ECHO_TIMES_MS = (10.0, 20.0, 30.0, 40.0, 50.0)
-#: What 1 ppm of susceptibility adds to R2*, 1/s (docs/phantom.md).
+#: What 1 ppm of susceptibility adds to R2*, 1/s (docs/notes/phantom.md).
 R2STAR_PER_PPM = 137.0
 
 
@@ -47,7 +47,7 @@ class Tissue(NamedTuple):
         return Tissue(factor * self.chi_ppb, r2star, self.density)
 
 
-#: Sources in docs/phantom.md; densities and the rows from cortex on are assumed.
+#: Sources in docs/notes/phantom.md; densities and the rows from cortex on are assumed.
 TISSUES = {
     "nigra healthy": Tissue(105, 31.1),
     "nigra diseased": Tissue(132, 34.9),

@@ -82,7 +82,7 @@ def _paint_side(canvas: Canvas, side: SideState) -> None:
     canvas.blob(anatomy.fringe, nigra, width * 1.5, 0.45)
     canvas.nucleus(anatomy.nigra, nigra, width * 0.8)
     # Thin as it is, point spread and inversion dilute it: painted 1.6-fold, it stands out of the
-    # nigra in a reconstructed map as it does in those of the literature (docs/phantom.md).
+    # nigra in a reconstructed map as it does in those of the literature (docs/notes/phantom.md).
     canvas.blob(anatomy.nigrosome, TISSUES["nigrosome"], 1.2, 1.6 * side.visibility)
     canvas.nucleus(anatomy.red_nucleus, TISSUES["red nucleus"], width * 1.4)
     for vessel in anatomy.vessels:

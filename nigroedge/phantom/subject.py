@@ -30,7 +30,7 @@ _PATCH_SLICES = 20
 #: Share of participants with abnormal SPECT: 308 of 367 (Bae 2023, table 1).
 COHORT_PREVALENCE = 308 / 367
 #: Spread of the measured SBR that the state does not explain: SD common to both sides, and of each
-#: alone; together 0.84, of a total of 1.25 (docs/phantom.md).
+#: alone; together 0.84, of a total of 1.25 (docs/notes/phantom.md).
 SBR_SD_COMMON, SBR_SD_SIDE = 0.68, 0.49
 #: SBR = striatum / occipital − 1, and the striatum is never darker than the reference: not below 0.
 #: A little above it, because a striatum that cannot be told from its surroundings is not measured.
@@ -147,7 +147,7 @@ def expected_sbr(state: float) -> float:
     """Give the mean SBR of a nigra in this state: linear from 80 % of it to a floor at 48 %.
 
     Nigral cells and striatal uptake part company below about half of the cells. Floor and rise are
-    set so that the cohort has the moments of Bae 2023 (docs/phantom.md).
+    set so that the cohort has the moments of Bae 2023 (docs/notes/phantom.md).
     """
     return 2.33 + 2.41 * ramp(state, 0.48, 0.80)
 
@@ -251,7 +251,7 @@ def _draw_contrast(rng: np.random.Generator) -> Contrast:
     """Draw the scan's properties.
 
     χth lies about the 0.5 ppm that fit one real patch better than SEPIA's 1 ppm; all are assumed,
-    about what that patch shows (docs/phantom.md).
+    about what that patch shows (docs/notes/phantom.md).
     """
     return Contrast(
         chi_gain=rng.uniform(0.8, 1.6),

@@ -21,7 +21,7 @@ from nigroedge.smwi.masked import MaskedMap
 from nigroedge.smwi.solvers import Step, Stopping, conjugate_gradients, ignore
 
 #: V-SHARP: radii in mm, each tried where no larger ball fits (Wu 2012). For whole heads 12 to 1 mm
-#: are common; on slabs of 30 mm these few score better at either end (docs/smwi.md).
+#: are common; on slabs of 30 mm these few score better at either end (docs/notes/smwi.md).
 VSHARP_RADII_MM = (6.0, 5.0, 4.0, 3.0, 2.0)
 #: V-SHARP: frequencies at which 1 − ball is smaller than this are not divided by (Schweser 2011).
 VSHARP_THRESHOLD = 0.05

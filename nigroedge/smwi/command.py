@@ -94,11 +94,20 @@ def _run(options: argparse.Namespace, progress: Progress) -> _Made:
     _check_usage(options)
     from nigroedge.io.nifti import load_volume
     from nigroedge.smwi.bids import checked_label
-    from nigroedge.smwi.outputs import write_outputs
+    from nigroedge.smwi.outputs import check_outputs, output_paths, write_outputs
     from nigroedge.smwi.reconstruction import reconstruct
 
     entities = {"sub": checked_label(options.subject or "unknown")}
     scan, found = _scan(options)
+    if options.subject is None:
+        entities = found or entities
+    out = Path(options.out)
+    paths = output_paths(out, entities, figure=options.figure)
+    check_outputs(paths)
+    if options.figure:
+        from nigroedge.smwi.figure import require_matplotlib
+
+        require_matplotlib(beside=paths[0])
     mask = None
     if options.mask is not None:
         mask = _mask_values(load_volume(options.mask, transform=options.transform), scan)
@@ -109,10 +118,8 @@ def _run(options: argparse.Namespace, progress: Progress) -> _Made:
         workers=options.threads,
         progress=lambda stage, done: progress(stage, done, 1),
     )
-    if options.subject is None:
-        entities = found or entities
-    written = write_outputs(result, Path(options.out), entities, figure=options.figure)
-    return _Made(tuple(written), result.parameters)
+    write_outputs(result, out, entities, figure=options.figure)
+    return _Made(paths, result.parameters)
 
 
 def _check_usage(options: argparse.Namespace) -> None:

@@ -4,16 +4,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nigroedge.extra import from_extra
+from nigroedge.drawing import load_matplotlib
 from nigroedge.smwi.reconstruction import SmwiResult
 
 
-def save_figure(result: SmwiResult, path: Path) -> None:
+def require_matplotlib(beside: Path | None = None) -> None:
+    """Make sure that the figure can be drawn; raises as `load_matplotlib` does."""
+    load_matplotlib("the figure needs", beside=beside)
+
+
+def save_figure(result: SmwiResult, file: IO[bytes]) -> None:
     """Write a PNG of the slice that has most brain, all stages side by side.
 
     Raises
@@ -21,9 +26,10 @@ def save_figure(result: SmwiResult, path: Path) -> None:
     MissingDependencyError
         Without matplotlib.
     """
-    with from_extra("plots", "the figure needs", "matplotlib"):
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     axis = int(np.argmin(result.voxels.shape))
     others = tuple(a for a in range(3) if a != axis)
     index = _slice_with_most_brain(result.eroded_mask.sum(axis=others))
@@ -45,7 +51,7 @@ def save_figure(result: SmwiResult, path: Path) -> None:
         f"{method['dipole']}, χth {method['chi_threshold_ppm']:g} ppm, m {method['power']:g}. "
         f"Research use only. Not for diagnosis."
     )
-    figure.savefig(path, dpi=90)
+    figure.savefig(file, format="png", dpi=90)
 
 
 def _slice_with_most_brain(counts: npt.NDArray[Any]) -> int:

@@ -82,8 +82,9 @@ def least_squares(
 
     Outside the mask, f is 0 and W is 1, on the padded box too: χ must make hardly any field there.
     That is a prior and not a measurement, and not quite true: a brain's local field does not end
-    at its border, and sources near it are bound too tightly. But it is small there (docs/smwi.md),
-    and with a weight of 0 maps whose field lies outside, long streaks above all, would be free.
+    at its border, and sources near it are bound too tightly. But it is small there
+    (docs/notes/smwi.md), and with a weight of 0 maps whose field lies outside, long streaks above
+    all, would be free.
 
     Half-spectra hold one of each pair of opposite frequencies; scaled by √2 where that is so, they
     have the norm of the whole, and LSQR runs on them as if they were the volume. The values of the

@@ -55,6 +55,6 @@ METHODS = {
     "paper": Method("laplacian", "vsharp", "ilsqr"),
     # Fewer balls and a closed-form inversion: for a first look.
     "fast": Method("laplacian", "vsharp", "tkd", vsharp_radii_mm=(6.0, 4.0, 2.0)),
-    # What scored best, step by step (docs/smwi.md).
+    # What scored best, step by step (docs/notes/smwi.md).
     "best": Method("exact", "vsharp", "tv"),
 }

@@ -8,7 +8,7 @@ Nothing is overwritten.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 import nigroedge
-from nigroedge.errors import InputError
 from nigroedge.io.nifti import save_volume
+from nigroedge.io.writing import check_writable, together, write_file
 from nigroedge.smwi.bids import derivative_stem
 from nigroedge.smwi.reconstruction import SmwiResult
 from nigroedge.volume import Volume
@@ -35,57 +35,72 @@ IMAGES: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
+_FIGURE = "desc-stages_figure"
+
+
+def output_paths(
+    out: Path, entities: Mapping[str, str], *, figure: bool = False
+) -> tuple[Path, ...]:
+    """Give the path of every image, SMWI first, and of the figure."""
+    stem = derivative_stem(out, entities)
+    ends = [*(f"{end}.nii" for end in IMAGES), *([f"{_FIGURE}.png"] if figure else [])]
+    return tuple(stem.with_name(f"{stem.name}_{end}") for end in ends)
+
+
+def check_outputs(paths: Iterable[Path]) -> None:
+    """Make sure, before the work, that the images, their sidecars and the figure can be written.
+
+    Raises
+    ------
+    InputError
+        If one is there already, or its folder cannot be made or written to.
+    """
+    check_writable(each for path in paths for each in (path, *_sidecar(path)))
+
+
 def write_outputs(
     result: SmwiResult, out: Path, entities: Mapping[str, str], *, figure: bool = False
-) -> list[Path]:
-    """Write every image with its sidecar, and give the paths of what was written, SMWI first.
+) -> None:
+    """Write every image with its sidecar to their `output_paths`, all of them or none.
 
     Raises
     ------
     InputError
         If a file of that name exists, or one cannot be written.
     """
-    stem = derivative_stem(out, entities)
-    try:
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        _describe_dataset(out)
-    except OSError as error:
-        raise InputError(f"{str(out)!r}: {error.strerror or type(error).__name__}") from error
-    written = []
-    for end, (name, said) in IMAGES.items():
-        path = stem.with_name(f"{stem.name}_{end}.nii")
-        save_volume(Volume(_storable(getattr(result, name)), result.affine), path)
-        _write_json(path.with_suffix(".json"), {**said, **result.parameters})
-        written.append(path)
-    if figure:
-        from nigroedge.smwi.figure import save_figure
+    paths = output_paths(out, entities, figure=figure)
+    with together() as files:
+        for path, (name, said) in zip(paths, IMAGES.values(), strict=False):
+            volume = Volume(_storable(getattr(result, name)), result.affine)
+            save_volume(volume, path, among=files)
+            for sidecar in _sidecar(path):
+                files.write(sidecar, _json({**said, **result.parameters}))
+        if figure:
+            from nigroedge.smwi.figure import save_figure
 
-        path = stem.with_name(f"{stem.name}_desc-stages_figure.png")
-        save_figure(result, path)
-        written.append(path)
-    return written
+            with files.open(paths[-1]) as file:
+                save_figure(result, file)
+        _describe_dataset(out, files.write)
+
+
+def _sidecar(path: Path) -> tuple[Path, ...]:
+    return (path.with_suffix(".json"),) if path.suffix == ".nii" else ()
 
 
 def _storable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return values.astype(np.uint8) if values.dtype == bool else values
 
 
-def _write_json(path: Path, said: Mapping[str, Any]) -> None:
-    with path.open("x", encoding="utf-8") as file:
-        json.dump(said, file, indent=2, allow_nan=False)
-        file.write("\n")
+def _json(said: Mapping[str, Any]) -> str:
+    return json.dumps(said, indent=2, allow_nan=False) + "\n"
 
 
-def _describe_dataset(out: Path) -> None:
-    path = out / "dataset_description.json"
-    if not path.exists():
-        generated_by = [{"Name": "nigroedge", "Version": nigroedge.__version__}]
-        _write_json(
-            path,
-            {
-                "Name": "SMWI by nigroedge",
-                "BIDSVersion": "1.10.0",
-                "DatasetType": "derivative",
-                "GeneratedBy": generated_by,
-            },
-        )
+def _describe_dataset(out: Path, write: Callable[..., None] = write_file) -> None:
+    """Say what the folder is, unless that is said: runs of several people share it."""
+    said = {
+        "Name": "SMWI by nigroedge",
+        "BIDSVersion": "1.10.0",
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "nigroedge", "Version": nigroedge.__version__}],
+    }
+    write(out / "dataset_description.json", _json(said), if_exists="keep")

@@ -29,7 +29,7 @@ STOPPING = Stopping(tolerance=5e-4, iterations=60)
 
 @dataclass(frozen=True)
 class TvOptions:
-    """How smooth, and how long; the defaults were chosen on simulated slabs (docs/smwi.md).
+    """How smooth, and how long; the defaults were chosen on simulated slabs (docs/notes/smwi.md).
 
     Parameters
     ----------

@@ -100,15 +100,17 @@ def _run(options: argparse.Namespace, progress: Progress) -> _Evaluated:
     """Read, predict, compute, write."""
     if options.model is None and (options.engine or options.threads):
         options.usage_error("expected --model beside --engine or --threads")
+    from nigroedge.io.writing import check_writable
     from nigroedge.study.evaluation import evaluate
     from nigroedge.study.figure import require_matplotlib
     from nigroedge.study.interval import scipy_stats
-    from nigroedge.study.outputs import fresh, provenance, write_outputs
+    from nigroedge.study.outputs import provenance, write_outputs
     from nigroedge.study.table import read_table
 
-    paths = fresh(Path(options.out), FILES)
+    paths = tuple(Path(options.out) / name for name in FILES)
+    check_writable(paths)
     scipy_stats()  # whatever is missing is said before the work
-    require_matplotlib()
+    require_matplotlib(beside=paths[0])
     need = {"sbr", *(() if options.model is None else ("image", "x", "y", "z"))}
     # Rows that are not evaluated serve the baselines, with their labels.
     unscanned: tuple[Split, ...] = () if options.split == "all" else ("train", "validation")

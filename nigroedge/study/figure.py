@@ -11,11 +11,12 @@ import io
 import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nigroedge.extra import from_extra
+from nigroedge.drawing import load_matplotlib
 from nigroedge.study.baseline import NAMES
 from nigroedge.study.evaluation import Evaluation, Performance
 from nigroedge.study.rho_c import Floats
@@ -270,13 +271,6 @@ def _svg(draw: Callable[[Any], None], inches: tuple[float, float]) -> str:
     return buffer.getvalue()
 
 
-def require_matplotlib() -> None:
-    """Make sure that figures can be drawn.
-
-    Raises
-    ------
-    MissingDependencyError
-        Without matplotlib.
-    """
-    with from_extra("plots", "the report's figures need", "matplotlib"):
-        import matplotlib.figure  # noqa: F401
+def require_matplotlib(beside: Path | None = None) -> None:
+    """Make sure that figures can be drawn; raises as `load_matplotlib` does."""
+    load_matplotlib("the report's figures need", beside=beside)

@@ -12,28 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import nigroedge
-from nigroedge.errors import InputError
-from nigroedge.names import quoted
+from nigroedge.io.writing import together
 from nigroedge.result import NOTICE
 from nigroedge.study.evaluation import SIMULATED, Evaluation
 from nigroedge.study.prediction import Predictor
 from nigroedge.study.report import report_html
 from nigroedge.study.table import Row
-
-
-def fresh(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
-    """Give the paths to write.
-
-    Raises
-    ------
-    InputError
-        If one is there already: nothing is overwritten.
-    """
-    paths = tuple(folder / name for name in names)
-    for path in paths:
-        if path.exists():
-            raise InputError(f"expected a new file, got {quoted(path)}, which exists")
-    return paths
 
 
 def provenance(
@@ -88,18 +72,16 @@ def _file(model: nigroedge.Model) -> dict[str, Any]:
 def write_outputs(
     evaluation: Evaluation, results: Mapping[str, Any], paths: Sequence[Path]
 ) -> None:
-    """Write the report, the results and the rows into one folder, each whole or not at all."""
+    """Write the report, the results and the rows, all of them or none."""
     report, as_json, as_csv = paths
     texts = {
         report: report_html(evaluation, results),
         as_json: json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
         as_csv: predictions_csv(evaluation),
     }
-    report.parent.mkdir(parents=True, exist_ok=True)
-    for path, text in texts.items():
-        partial = path.with_name(f"{path.name}.partial")
-        partial.write_text(text, encoding="utf-8", newline="")
-        partial.replace(path)
+    with together() as files:
+        for path, text in texts.items():
+            files.write(path, text)
 
 
 def predictions_csv(evaluation: Evaluation) -> str:

@@ -29,6 +29,7 @@ from nigroedge.io.sheet import (
     read_sheet,
     two_decimal_signs,
 )
+from nigroedge.io.writing import write_file
 from nigroedge.names import quoted
 from nigroedge.study.identity import differences, person
 
@@ -174,9 +175,7 @@ def write_table(path: str | PathLike[str], rows: Sequence[Row]) -> None:
     except UnicodeEncodeError as error:
         raise InputError("expected the images' paths in UTF-8, got bytes that are none") from error
     _parse(buffer.getvalue(), f"{quoted(path)}, to be written", folder, ())
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    write_file(path, content, if_exists="replace")
 
 
 # ------------------------------------------------------------------------------------------ reading
