@@ -51,6 +51,118 @@ def test_a_sidecar_further_up_counts_where_nearer_ones_are_silent(tmp_path):
     assert ("rad", (0.01, 0.02, 0.03)) == (raw.phase_unit, raw.echo_times_s)
 
 
+def test_a_sidecar_of_magnitude_alone_counts_for_both(tmp_path):
+    subject = make_subject(tmp_path)
+    for path in subject.rglob("*part-phase*.json"):
+        path.unlink()
+
+    assert (0.01, 0.02, 0.03) == find_scan(subject).echo_times_s
+
+
+def test_sidecars_of_one_level_add_up_and_may_not_contradict_each_other(tmp_path):
+    subject = make_subject(tmp_path)
+    general = subject / "anat/sub-01_part-phase_MEGRE.json"
+
+    general.write_text('{"Units": "rad", "EchoTime": "n/a"}')
+    assert ("rad", (0.01, 0.02, 0.03)) == (
+        find_scan(subject).phase_unit,
+        find_scan(subject).echo_times_s,
+    )
+    general.write_text('{"EchoTime": 0.01}')
+    with pytest.raises(FormatError, match=r"EchoTime 0\.02 in 'sub-01_echo-2_part-phase"):
+        find_scan(subject)
+
+
+@pytest.mark.parametrize(
+    ("copy", "original"),
+    [
+        ("sub-01_echo-2_part-phase_MEGRE.nii.gz", "sub-01_echo-2_part-phase_MEGRE.nii"),
+        ("sub-01_echo-02_part-phase_MEGRE.nii", "sub-01_echo-2_part-phase_MEGRE.nii"),
+        ("sub-01_part-phase_echo-2_MEGRE.nii", "sub-01_echo-2_part-phase_MEGRE.nii"),
+        ("../sub-01_echo-2_part-mag_MEGRE.nii", "sub-01_echo-2_part-mag_MEGRE.nii"),
+    ],
+)
+def test_two_files_for_one_echo_are_refused_with_both_names(tmp_path, copy, original):
+    subject = make_subject(tmp_path)
+    (subject / "anat" / copy).write_bytes(b"")
+
+    with pytest.raises(
+        InputError, match=f"one file for echo 2 of part-.*{Path(copy).name}"
+    ) as error:
+        find_scan(subject)
+    assert original in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sub-01_echo-2_part-phase_MEGRE.nii.gz.bak",
+        "sub-01_echo-2_part-phase_MEGRE.nii~",
+        "._sub-01_echo-2_part-phase_MEGRE.nii",
+        "sub-01_echo-2_echo-3_part-phase_MEGRE.nii",
+    ],
+)
+def test_what_is_no_image_of_the_scan_is_passed_over(tmp_path, name):
+    subject = make_subject(tmp_path)
+    (subject / "anat" / name).write_bytes(b"")
+
+    assert name not in [path.name for path in find_scan(subject).phase]
+
+
+def test_an_echo_may_be_written_as_01(tmp_path):
+    subject = make_subject(tmp_path)
+    for path in sorted(subject.rglob("*part-mag*")):
+        path.rename(path.with_name(path.name.replace("echo-", "echo-0")))
+
+    assert 3 == len(find_scan(subject).magnitude)
+
+
+def test_one_file_of_all_echoes_has_a_list_of_times(tmp_path):
+    subject = make_subject(tmp_path, n_echoes=0)
+    for part in ("mag", "phase"):
+        stem = subject / f"anat/sub-01_part-{part}_MEGRE"
+        stem.with_suffix(".nii.gz").write_bytes(b"")
+        said = {"EchoTime": [0.01, 0.02], "MagneticFieldStrength": 3}
+        stem.with_suffix(".json").write_text(json.dumps(said))
+
+    raw = find_scan(subject)
+
+    assert ((0.01, 0.02), 1, {"sub": "01"}) == (raw.echo_times_s, len(raw.phase), raw.entities)
+
+
+#: Folder of the images, whether the dataset has a description, the folder that is named.
+LAYOUTS = [
+    ("sub-01/anat", True, "sub-01"),
+    ("sub-01/anat", False, "sub-01"),
+    ("sub-01/ses-a/anat", True, "sub-01"),
+    ("sub-01/ses-a/anat", True, "sub-01/ses-a"),
+    ("sub-01/ses-a/anat", False, "sub-01/ses-a"),
+    ("sub-01/anat", True, "sub-01/anat"),
+    ("sub-01/ses-a/anat", False, "sub-01/ses-a/anat"),
+    ("sub-01", True, "sub-01"),
+]
+
+
+@pytest.mark.parametrize("end", [".nii", ".nii.gz"])
+@pytest.mark.parametrize(("folder", "is_described", "named"), LAYOUTS)
+def test_a_scan_is_found_in_every_layout(tmp_path, folder, is_described, named, end):
+    images = tmp_path / folder
+    images.mkdir(parents=True)
+    if is_described:
+        (tmp_path / "dataset_description.json").write_text("{}")
+    (images / "MEGRE.json").write_text('{"MagneticFieldStrength": 3}')
+    session = "_ses-a" if "ses-a" in folder else ""
+    for part in ("mag", "phase"):
+        for echo in (1, 2):
+            stem = f"sub-01{session}_echo-{echo}_part-{part}_MEGRE"
+            (images / f"{stem}{end}").write_bytes(b"")
+            (images / f"{stem}.json").write_text(json.dumps({"EchoTime": 0.01 * echo}))
+
+    raw = find_scan(tmp_path / named)
+
+    assert ((0.01, 0.02), 3.0) == (raw.echo_times_s, raw.field_strength_t)
+
+
 @pytest.mark.parametrize(
     ("said", "message"),
     [

@@ -127,6 +127,33 @@ def test_what_is_missing_is_said_in_one_line(folder, tmp_path, capsys, more, cod
     assert [] == list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("times", "tesla", "message"),
+    [
+        ([*TIMES[:4], "0.06"], "3", "times that are given, 0.06 s, in every sidecar, got 0.05"),
+        (TIMES, "1.5", "the field strength that is given, 1.5 T, in every sidecar, got 3"),
+    ],
+)
+def test_json_beside_files_must_not_contradict_what_is_given(
+    folder, tmp_path, capsys, times, tesla, message
+):
+    more = ("--echo-times", *times, "--field-strength", tesla, "--out", str(tmp_path))
+
+    assert main(from_files(folder, *more)) == 1
+
+    assert message in capsys.readouterr().err
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_magnitude_listed_backwards_is_refused_by_the_json_beside_it(folder, tmp_path, capsys):
+    arguments = from_files(folder, "--echo-times", *TIMES, "--field-strength", "3")
+    arguments[2:7] = arguments[2:7][::-1]
+
+    assert main([*arguments, "--out", str(tmp_path)]) == 1
+
+    assert "got 0.05 s in that of 'sub-07_echo-5_part-mag_MEGRE.nii'" in capsys.readouterr().err
+
+
 def test_neither_files_nor_bids_is_a_usage_error(tmp_path, capsys):
     assert main(["smwi", "--out", str(tmp_path)]) == 2
     assert "--magnitude and --phase, or --bids" in capsys.readouterr().err

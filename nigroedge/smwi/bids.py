@@ -1,54 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
 """Find a multi-echo scan in a BIDS folder, and name what comes of it as a BIDS derivative.
 
-Read are MEGRE and T2starw images with part-mag and part-phase, one file an echo, and their JSON
-sidecars with BIDS's inheritance: a sidecar further up counts where a nearer one is silent.
+Read are MEGRE and T2starw images with part-mag and part-phase, one file an echo or one with all of
+them, and their JSON sidecars with BIDS's inheritance: a sidecar further up counts where a nearer
+one is silent, and those of one level must agree.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nigroedge.errors import FormatError, InputError
+from nigroedge.errors import InputError
 from nigroedge.names import quoted
+from nigroedge.smwi.acquisition import Acquisition
+from nigroedge.smwi.echo_image import EchoImage, Part
+from nigroedge.smwi.sidecar import merged, read_sidecar
 
 SUFFIXES = ("MEGRE", "T2starw")
-#: No sidecar is as long as this, bytes.
-MAX_SIDECAR_BYTES = 1 << 20
+IMAGE_ENDS = (".nii", ".nii.gz")
 
 _ENTITY = re.compile(r"([a-zA-Z]+)-([a-zA-Z0-9+]+)")
 _LABEL = re.compile(r"[a-zA-Z0-9]+")
 
-#: BIDS's Units → the phase unit that they mean; 'arbitrary' is left to detection.
-_UNITS: dict[str, str | None] = {"rad": "rad", "arbitrary": None}
-
 
 @dataclass(frozen=True)
-class RawScan:
-    """The files of one scan, and what their sidecars say.
+class RawScan(Acquisition):
+    """One scan of a BIDS folder.
 
     Parameters
     ----------
-    magnitude, phase : tuple of Path
-        One an echo, in the order of the echo times.
-    echo_times_s : tuple of float
-    field_strength_t : float
-    phase_unit : str, optional
-        As in `nigroedge.smwi.phase.UNIT_NAMES`, if the sidecars name one.
     entities : dict
         Of the file names, but for echo and part: {'sub': '01', ...}.
     """
 
-    magnitude: tuple[Path, ...]
-    phase: tuple[Path, ...]
-    echo_times_s: tuple[float, ...]
-    field_strength_t: float
-    phase_unit: str | None
     entities: dict[str, str]
 
 
@@ -58,10 +46,10 @@ def find_scan(folder: Path) -> RawScan:
     Raises
     ------
     InputError
-        If there is none, or more than one, a part is missing, echoes of the two parts differ, or a
-        sidecar says no echo time or field strength.
+        If there is none, or more than one, a part is missing, there are two files for one image,
+        echoes of the two parts differ, or sidecars contradict each other (see `Acquisition.of`).
     FormatError
-        If a sidecar is no JSON object.
+        If a sidecar is no JSON object, or says two things of one key; so do two of one level.
     """
     if not folder.is_dir():
         raise InputError(f"expected the folder of a BIDS subject, got {quoted(folder)}")
@@ -84,6 +72,8 @@ def _groups(folder: Path) -> dict[str, list[Path]]:
     groups: dict[str, list[Path]] = {}
     for pattern in ("*.nii*", "anat/*.nii*", "ses-*/anat/*.nii*"):
         for path in sorted(folder.glob(pattern)):
+            if not path.name.endswith(IMAGE_ENDS):
+                continue
             entities, suffix = parse_name(path)
             if suffix in SUFFIXES and entities.get("part") in ("mag", "phase"):
                 key = _joined({k: v for k, v in entities.items() if k not in ("echo", "part")})
@@ -92,63 +82,67 @@ def _groups(folder: Path) -> dict[str, list[Path]]:
 
 
 def _scan(paths: Sequence[Path], folder: Path) -> RawScan:
-    parts: dict[str, dict[str, Path]] = {"mag": {}, "phase": {}}
-    for path in paths:
-        entities, _ = parse_name(path)
-        parts[entities["part"]][entities.get("echo", "1")] = path
-    if parts["mag"].keys() != parts["phase"].keys():
+    magnitude, phase = (_by_echo(paths, part) for part in ("mag", "phase"))
+    if magnitude.keys() != phase.keys():
         raise InputError(
             f"expected the same echoes of part-mag and part-phase, got "
-            f"{sorted(parts['mag'])} and {sorted(parts['phase'])}"
+            f"{sorted(magnitude)} and {sorted(phase)}"
         )
-    sidecars = {echo: sidecar(path, folder) for echo, path in parts["phase"].items()}
-    times = {
-        echo: _number(said, "EchoTime", parts["phase"][echo]) for echo, said in sidecars.items()
-    }
-    echoes = sorted(times, key=lambda echo: times[echo])
-    first = parts["phase"][echoes[0]]
-    entities, _ = parse_name(first)
-    return RawScan(
-        magnitude=tuple(parts["mag"][echo] for echo in echoes),
-        phase=tuple(parts["phase"][echo] for echo in echoes),
-        echo_times_s=tuple(times[echo] for echo in echoes),
-        field_strength_t=_number(sidecars[echoes[0]], "MagneticFieldStrength", first),
-        phase_unit=_phase_unit(sidecars[echoes[0]], first),
-        entities={k: v for k, v in entities.items() if k not in ("echo", "part")},
+    found = Acquisition.of(
+        [_image(magnitude[echo], "mag", folder) for echo in magnitude],
+        [_image(phase[echo], "phase", folder) for echo in magnitude],
     )
+    entities, _ = parse_name(found.phase[0])
+    shared = {key: value for key, value in entities.items() if key not in ("echo", "part")}
+    return RawScan(**vars(found), entities=shared)
 
 
-def _number(said: Mapping[str, Any], key: str, path: Path) -> float:
-    value = said.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InputError(f"expected {key} in a sidecar of {quoted(path.name)}, got {value!r}")
-    return float(value)
+def _by_echo(paths: Sequence[Path], part: str) -> dict[str, Path]:
+    """Files of a part by the number of their echo, which may be written as 01 or 1."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        entities, _ = parse_name(path)
+        if entities["part"] != part:
+            continue
+        echo = entities.get("echo", "1")
+        echo = str(int(echo)) if echo.isdecimal() else echo
+        if echo in found:
+            raise InputError(
+                f"expected one file for echo {echo} of part-{part}, got "
+                f"{quoted(found[echo].name)} and {quoted(path.name)}: move away the one that does "
+                f"not belong"
+            )
+        found[echo] = path
+    return found
 
 
-def _phase_unit(said: Mapping[str, Any], path: Path) -> str | None:
-    units = said.get("Units", "arbitrary")
-    if units not in _UNITS:
-        raise InputError(
-            f"expected phase in Units {' or '.join(map(repr, _UNITS))}, got {units!r} in a sidecar "
-            f"of {quoted(path.name)}: a field map is no phase"
-        )
-    return _UNITS[units]
+def _image(path: Path, part: Part, folder: Path) -> EchoImage:
+    return EchoImage(path, part, sidecar(path, folder))
 
 
 def parse_name(path: Path) -> tuple[dict[str, str], str]:
-    """Entities and suffix of a BIDS file name: sub-01_echo-1_MEGRE.nii.gz."""
+    """Entities and suffix of a BIDS file name: sub-01_echo-1_MEGRE.nii.gz.
+
+    Nothing of a name that is none of BIDS's, or that has one entity twice.
+    """
     *parts, suffix = path.name.partition(".")[0].split("_")
     entities = {}
     for part in parts:
         found = _ENTITY.fullmatch(part)
-        if found is None:
+        if found is None or found[1] in entities:
             return {}, ""
         entities[found[1]] = found[2]
     return entities, suffix
 
 
 def sidecar(path: Path, folder: Path) -> dict[str, Any]:
-    """What the sidecars of an image say, the nearest and most particular last."""
+    """What the sidecars of an image say, the nearest last.
+
+    Raises
+    ------
+    FormatError
+        If two of one level contradict each other; see `nigroedge.smwi.sidecar` too.
+    """
     entities, suffix = parse_name(path)
     said: dict[str, Any] = {}
     for level in reversed(_levels(path, folder)):
@@ -156,10 +150,22 @@ def sidecar(path: Path, folder: Path) -> dict[str, Any]:
         for candidate in sorted(level.glob(f"*{suffix}.json")):
             own, own_suffix = parse_name(candidate)
             if own_suffix == suffix and own.items() <= entities.items():
-                fitting.append((len(own), candidate))
-        for _, candidate in sorted(fitting):
-            said |= _read_json(candidate)
+                fitting.append((candidate, read_sidecar(candidate)))
+        said |= merged(fitting)
     return said
+
+
+def beside(path: Path, part: Part) -> EchoImage:
+    """Give an image that was named, with what the JSON of its name beside it says, if there is any.
+
+    Raises
+    ------
+    FormatError
+        As `nigroedge.smwi.sidecar.read_sidecar`.
+    """
+    end = next((end for end in (".nii.gz", path.suffix) if path.name.endswith(end)), "")
+    own = path.with_name(f"{path.name.removesuffix(end)}.json")
+    return EchoImage(path, part, read_sidecar(own) if own.is_file() else {})
 
 
 def _levels(path: Path, folder: Path) -> list[Path]:
@@ -170,22 +176,6 @@ def _levels(path: Path, folder: Path) -> list[Path]:
             break
         levels.append(levels[-1].parent)
     return levels
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_SIDECAR_BYTES + 1)
-        if len(content) > MAX_SIDECAR_BYTES:
-            raise FormatError(
-                f"{quoted(path.name)}: expected at most {MAX_SIDECAR_BYTES} bytes of JSON"
-            )
-        said = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{quoted(path.name)}: expected JSON, got something else") from error
-    if not isinstance(said, dict):
-        raise FormatError(f"{quoted(path.name)}: expected a JSON object, got {type(said).__name__}")
-    return said
 
 
 def _joined(entities: Mapping[str, str]) -> str:

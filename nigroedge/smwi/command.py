@@ -144,28 +144,36 @@ def _method(options: argparse.Namespace) -> Method:
 
 def _scan(options: argparse.Namespace) -> tuple[MultiEcho, dict[str, str]]:
     if options.bids is None:
-        return _scan_of_files(options, options.magnitude, options.phase), {}
+        return _scan_of_files(options), {}
     from nigroedge.smwi.bids import find_scan
 
-    raw = find_scan(Path(options.bids))
-    options.echo_times, options.field_strength = raw.echo_times_s, raw.field_strength_t
-    options.phase_unit = options.phase_unit or raw.phase_unit
-    return _scan_of_files(options, raw.magnitude, raw.phase), raw.entities
+    found = find_scan(Path(options.bids))
+    options.magnitude, options.phase = found.magnitude, found.phase
+    options.echo_times, options.field_strength = found.echo_times_s, found.field_strength_t
+    return _read(options, found.phase_unit), found.entities
 
 
-def _scan_of_files(
-    options: argparse.Namespace,
-    magnitude_paths: Sequence[str | Path],
-    phase_paths: Sequence[str | Path],
-) -> MultiEcho:
+def _scan_of_files(options: argparse.Namespace) -> MultiEcho:
+    """Read images that were named; JSON beside them must not contradict what is said of them."""
     from nigroedge.errors import InputError
+    from nigroedge.smwi.agreement import agreed_phase_unit, check_given
+    from nigroedge.smwi.bids import beside
+
+    if options.field_strength is None:
+        raise InputError("expected the field strength in tesla, got none: give --field-strength")
+    magnitude = [beside(Path(path), "mag") for path in options.magnitude]
+    phase = [beside(Path(path), "phase") for path in options.phase]
+    scan = _read(options, agreed_phase_unit(phase))
+    check_given(magnitude, phase, scan.echo_times_s, scan.field_strength_t)
+    return scan
+
+
+def _read(options: argparse.Namespace, phase_unit: str | None) -> MultiEcho:
     from nigroedge.smwi.scan import MultiEcho, same_place
 
     magnitude, phase = (
-        _Stack.read(paths, options.transform) for paths in (magnitude_paths, phase_paths)
+        _Stack.read(paths, options.transform) for paths in (options.magnitude, options.phase)
     )
-    if options.field_strength is None:
-        raise InputError("expected the field strength in tesla, got none: give --field-strength")
     affine = same_place((*magnitude.affines, *phase.affines), magnitude.values.shape)
     return MultiEcho(
         magnitude.values,
@@ -173,7 +181,7 @@ def _scan_of_files(
         affine,
         options.echo_times or (),
         options.field_strength,
-        phase_unit=options.phase_unit,
+        phase_unit=options.phase_unit or phase_unit,
         phase_sign=options.phase_sign,
         sources=(*magnitude.sources, *phase.sources),
     )
