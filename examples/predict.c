@@ -46,6 +46,7 @@ enum {
 
 #define MAX_VOXEL_BYTES ((int64_t)1 << 31)
 #define MAX_TRANSFORM_GAP_MM 1.0
+#define MAX_LENGTH_GAP 0.01
 
 /* A file in memory; 'bytes' is NULL if there is none. */
 struct mapping {
@@ -134,6 +135,18 @@ static double largest_gap_mm(const double p[12], const double q[12], const int64
     return largest;
 }
 
+/* Whether the columns of the affine are as long as pixdim says, where it says anything. */
+static int has_lengths_of_pixdim(const unsigned char* header, const double rows[12]) {
+    int i;
+
+    for (i = 0; i < 3; ++i) {
+        const double x = rows[i], y = rows[4 + i], z = rows[8 + i];
+        const double mm = fabs(float_at(header, PIXDIM + 4 + 4 * (size_t)i));
+        if (mm != 0 && !(fabs(sqrt(x * x + y * y + z * z) / mm - 1) <= MAX_LENGTH_GAP)) return 0;
+    }
+    return 1;
+}
+
 /* Fills shape, strides and type; returns the bytes of all voxels, or 0 with '*why'. */
 static int64_t read_layout(const unsigned char* header, struct nigro_volume* volume,
                            const char** why) {
@@ -171,6 +184,8 @@ static int read_affine(const unsigned char* header, struct nigro_volume* volume,
     if (int16_at(header, SFORM_CODE) <= 0) return 0;
     for (i = 0; i < 12; ++i) volume->affine[i] = float_at(header, SROW_X + 4 * (size_t)i);
     volume->affine[15] = 1;
+    *why = "expected columns of the sform as long as pixdim says";
+    if (!has_lengths_of_pixdim(header, volume->affine)) return 0;
     *why = "expected sform and qform to agree within 1 mm";
     if (int16_at(header, QFORM_CODE) <= 0) return 1;
     read_qform(header, qform);

@@ -138,7 +138,19 @@ def artefact_of(path: str | os.PathLike[str], content: bytes, weights: bytes = b
     ModelError
         If it is not a model that the project may run.
     """
-    return _openvino(path, content, weights) if _is_openvino(path) else _onnx(path, content)
+    is_openvino = _is_openvino(path)
+    try:
+        return _openvino(path, content, weights) if is_openvino else _onnx(path, content)
+    except ModelError as error:
+        from nigroedge.io.kind import N_BYTES, kind_of  # where something is wrong already
+
+        # Weights may begin with anything; so few of them are something else.
+        few = weights if is_openvino and len(weights) < N_BYTES else None
+        found = kind_of(content[:N_BYTES]) or (None if few is None else kind_of(few))
+        if found is None:
+            raise
+        expected = "an OpenVINO model, .xml and .bin" if is_openvino else "an ONNX model"
+        raise ModelError(f"expected {expected}, got {found}") from error
 
 
 def _is_openvino(path: str | os.PathLike[str]) -> bool:

@@ -3,6 +3,7 @@
 
 It wants one as soon as it is imported, and refuses to load without: on a root that is mounted
 read-only, or where nobody says where home is. Then it gets one beside what we are to write.
+Figures are for files alone: no window, and nothing of pyplot, which keeps a list of its own.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from nigroedge.errors import InputError
 from nigroedge.extra import from_extra
@@ -41,6 +43,14 @@ def load_matplotlib(said: str, *, beside: Path | None = None) -> None:
     room = nullcontext() if beside is None or is_fine else _room(beside)
     with from_extra("plots", said, "matplotlib"), _quiet(), room:
         import matplotlib.font_manager  # noqa: F401
+
+
+def blank_figure(inches: tuple[float, float], said: str) -> Any:
+    """Give an empty figure, to be filled and saved; what is raised is as of `load_matplotlib`."""
+    load_matplotlib(said)
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=inches, layout="constrained")
 
 
 def _finds_room() -> bool:

@@ -18,6 +18,7 @@ def header_bytes(shape, dtype, affine=LPS_AFFINE, *, version=1, single=True, **f
     header.set_data_shape(shape)
     if affine is not None:
         header.set_sform(affine, code=1)
+        header["pixdim"][1:4] = np.linalg.norm(np.array(affine)[:3, :3], axis=0)
     header.set_xyzt_units("mm")
     if not single:
         header["magic"] = header_class.pair_magic

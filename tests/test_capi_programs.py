@@ -167,6 +167,9 @@ def spoiled(path: Path, tmp_path: Path, at: int, new: bytes) -> Path:
         (48, b"\2\0", None),  # dim[4] counts only where dim[0] says so
         (70, b"\x20\0", "64 bit floats"),
         (72, b"\x20\0", "64 bit floats"),
+        (80, b"\0\0\x80\x3f", "as long as pixdim says"),
+        (80, b"\0\0\xc0\x7f", "as long as pixdim says"),
+        (80, b"\0\0\0\0", None),  # says nothing
         (108, b"\0\0\0\0", "vox_offset"),
         (108, b"\0\0\xc0\x7f", "vox_offset"),
         (112, b"\0\0\x80\x7f", "scl_slope"),

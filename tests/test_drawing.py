@@ -64,3 +64,13 @@ def test_a_folder_that_is_named_is_taken(tmp_path):
     cache, after = load(tmp_path / "report.html", HOME="/proc/none", MPLCONFIGDIR=str(named))
 
     assert (named, str(named)) == (cache, after)
+
+
+def test_a_blank_figure_is_on_no_list_and_in_no_window():
+    code = (
+        "import sys; from nigroedge.drawing import blank_figure; "
+        "figure = blank_figure((3, 2), 'this needs'); figure.subplots(); "
+        "print(*figure.get_size_inches(), 'matplotlib.pyplot' in sys.modules)"
+    )
+
+    assert "3.0 2.0 False\n" == subprocess.check_output([sys.executable, "-c", code], text=True)

@@ -88,11 +88,21 @@ SHEAR = np.array([[0, 0.1, 0, -3], *[[0] * 4] * 3])
 STEP = 0.5 * 0.5**0.5
 TURNED = np.array([[-STEP, -STEP, 0, 15], [STEP, -STEP, 0, 5], [0, 0, 1, -30], [0, 0, 0, 1]])
 GZIP = gzip.compress(nifti_bytes(VOXELS))
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 1\n"
 
 IMAGES = {
+    "git-lfs": (LFS, "got a git-lfs pointer in place of the file that it stands for: run `git lfs"),
+    "git-lfs, gzip": (gzip.compress(LFS), "got a git-lfs pointer"),
+    "web page": (b"\n<!DOCTYPE html><html>", "got a web page, perhaps one to log in"),
+    "zip": (b"PK\x03\x04" + bytes(600), "got a zip archive"),
+    "gzipped twice": (gzip.compress(GZIP), "got gzip: unpack it with gunzip"),
+    "nothing but zeros": (bytes(99999), "got nothing but zeros where it begins: it was cut short"),
     "not a NIfTI": (b"Patient^Name" * 100, "expected a NIfTI-1 or NIfTI-2 file"),
-    "empty file": (b"", "expected a NIfTI-1 or NIfTI-2 file"),
-    "DICOM": (bytes(128) + b"DICM" + bytes(400), "expected a NIfTI-1 or NIfTI-2 file"),
+    "empty file": (
+        b"",
+        "expected a NIfTI-1 or NIfTI-2 file, got an empty file: write or download it",
+    ),
+    "DICOM": (bytes(128) + b"DICM" + bytes(400), "got DICOM: convert the series"),
     "ANALYZE 7.5": (nifti_bytes(VOXELS, magic=b""), "ANALYZE 7.5, which cannot tell left from"),
     "truncated gzip": (GZIP[: len(GZIP) // 2], "expected a whole gzip stream, got one that is cut"),
     "damaged gzip": (GZIP[:5000] + bytes(9) + GZIP[5009:], "expected a valid gzip stream, got in"),
@@ -145,6 +155,11 @@ IMAGES = {
     "qform beside sform": (
         nifti_bytes(VOXELS, **qform_fields(LPS_AFFINE + SHIFT)),
         "they disagree by 3.5 mm at a corner",
+    ),
+    "pixdim against sform": (
+        nifti_bytes(VOXELS, np.diag([1, 1, 1, 1]), pixdim=[1, 0.5, 0.5, 1, 0, 0, 0, 0]),
+        "pixdim says 0.5 0.5 1 mm and the columns of the sform are 1 1 1 mm long; if the sform is "
+        "right: transform 'sform'",
     ),
     "sheared": (nifti_bytes(VOXELS, LPS_AFFINE + SHEAR), "shear"),
     "turned by 45 degrees": (nifti_bytes(VOXELS, TURNED), "so that two assignments"),
@@ -208,7 +223,8 @@ def test_coverage_of_one_half(predict):
 LANDMARKS = {
     "absent.csv": (None, "No such file or directory"),
     "points.xlsx": (b"PK\3\4", "named .mrk.json, .json, .fcsv, .csv, .tsv or .txt"),
-    "binary.csv": (b"\x1f\x8b\x08\xff", "line 1: expected UTF-8 text"),
+    "binary.csv": (b"\x08\x1f\x8b\xff", "line 1: expected UTF-8 text"),
+    "points.xlsx.csv": (b"PK\x03\x04" + bytes(99), "expected a landmark file, got a zip archive"),
     "empty.csv": (b"", "line 1: expected the columns side,x,y,z (RAS mm)"),
     "twice.csv": (b"side,x,y,z\nL,1,2,3\nleft,1,2,3\n", "line 3: expected one left point"),
     "nan.csv": (
@@ -314,7 +330,7 @@ def test_bad_models(predict, refused, folder, spoil, words, command):
 NO_MODELS = {
     "absent.onnx": (None, "No such file or directory"),
     "text.onnx": (b"hello", "not a usable ONNX model"),
-    "empty.onnx": (b"", "not a usable ONNX model"),
+    "empty.onnx": (b"", "expected an ONNX model, got an empty file"),
     "image.onnx": (nifti_bytes(VOXELS), "not a usable ONNX model"),
     "text.xml": (b"hello", "text.bin"),
 }

@@ -207,7 +207,7 @@ REFUSED = [
     (CSV + "\0", "nul.csv", FormatError, "line 4: expected text without NUL"),
     (CSV.encode("utf-16-le"), "no-mark.csv", FormatError, "line 1: expected text without NUL"),
     (CSV.encode("utf-32"), "utf-32.csv", FormatError, "line 1: expected text without NUL"),
-    (b"\x1f\x8b\x08" + bytes(50), "gzip.mrk.json", FormatError, "binary data"),
+    (b"\x1f\x8b\x08" + bytes(50), "gzip.mrk.json", FormatError, "got gzip: unpack it with gunzip"),
     (CSV + "#" * MAX_BYTES, "huge.csv", InputError, "at most 1048576 bytes"),
     (FCSV.replace("# Coord", "# Other"), "which.fcsv", FormatError, "CoordinateSystem = LPS"),
     (FCSV.replace("LPS", "IJK"), "ijk.fcsv", FormatError, "CoordinateSystem = LPS"),

@@ -121,10 +121,13 @@ def nifti(path):
         (lambda path: None, "cannot be read: No such file or directory"),
         (lambda path: path.mkdir(), "expected a regular file"),
         (os.mkfifo, "expected a regular file"),
-        (lambda path: path.write_bytes(b""), "expected a model, got no bytes at all"),
+        (
+            lambda path: path.write_bytes(b""),
+            "expected an ONNX model, got an empty file",
+        ),
         (nifti, "not a usable ONNX model: model, byte 0: ONNX has no field 11 here"),
         (lambda path: path.write_text("<net/>"), "not a usable ONNX model"),
-        (lambda path: path.write_bytes(b"PK\3\4" + bytes(100)), "not a usable ONNX model"),
+        (lambda path: path.write_bytes(b"PK\3\4" + bytes(100)), "got a zip archive, as .xlsx"),
     ],
     ids=["missing", "directory", "pipe", "empty", "nifti", "xml", "zip"],
 )

@@ -212,6 +212,18 @@ def test_a_transform_that_is_named_must_be_there(written):
         load_volume(written(nifti_bytes(VOXELS)), transform="best")
 
 
+@pytest.mark.parametrize("bitpix", [0, 8, 32, 64, -16])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_wrong_bitpix_counts_only_where_the_size_is_wrong_too(written, bitpix, pack, version):
+    content = nifti_bytes(VOXELS, bitpix=bitpix, version=version)
+
+    np.testing.assert_array_equal(VOXELS, load_volume(written(pack(content))).voxels)
+    for other in (content + b"\0", content[:-1]):
+        with pytest.raises(FormatError, match="expected bitpix 16 with int16 voxels, got"):
+            load_volume(written(pack(other)))
+
+
 @pytest.mark.parametrize(("code", "word"), [(1, "metres"), (3, "micrometres"), (5, "unit code 5")])
 def test_lengths_must_be_millimetres(written, code, word):
     with pytest.raises(GeometryError, match=f"expected lengths in millimetres, got {word}"):
@@ -223,6 +235,64 @@ def test_lengths_without_a_unit_are_millimetres(written):
         LPS_AFFINE.tolist()
         == load_volume(written(nifti_bytes(VOXELS, xyzt_units=0))).affine.tolist()
     )
+
+
+@pytest.mark.parametrize(
+    ("pixdim", "agrees"),
+    [
+        ((0.5, 0.5, 1), True),
+        ((0.5, 0.5, 1.009), True),  # rounded, or of another arithmetic
+        ((0.5, 0.5, 1.011), False),
+        ((1, 1, 1), False),
+        ((0, 0, 0), True),  # says nothing
+        ((0, 0.5, 0), True),
+        ((-0.5, 0.5, 1), True),  # an old way to say mirrored
+        ((np.nan, 0.5, 1), False),
+        ((0.5, np.inf, 1), False),
+    ],
+)
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_columns_of_an_sform_are_as_long_as_pixdim_says(written, pixdim, agrees, version):
+    content = nifti_bytes(VOXELS, pixdim=[1, *pixdim, 0, 0, 0, 0], version=version)
+    if not agrees:
+        with pytest.raises(GeometryError, match=r"columns of the sform are 0\.5 0\.5 1 mm"):
+            load_volume(written(content))
+    volume = load_volume(written(content), transform="sform" if not agrees else None)
+
+    assert LPS_AFFINE.tolist() == volume.affine.tolist()
+
+
+def test_the_sizes_that_a_qform_has_are_those_of_pixdim(written):
+    fields = {**qform_fields(np.diag([0.5, 0.5, 1, 1])), "sform_code": 0}
+    affine = load_volume(written(nifti_bytes(VOXELS, np.eye(4), **fields))).affine
+
+    assert np.diag([0.5, 0.5, 1, 1]).tolist() == affine.tolist()
+
+
+@given(
+    st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: np.linalg.norm(q) > 0.1),
+    st.tuples(*[st.floats(0.2, 3)] * 3),
+    st.integers(0, 2),
+    st.floats(-0.5, 0.5),
+)
+def test_lengths_are_held_against_each_other_however_an_image_is_turned(
+    tmp_path_factory, quaternion, mm, axis, gap
+):
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_quat(quaternion).as_matrix() * mm
+    sizes = np.array(mm)
+    sizes[axis] *= 1 + gap
+    path = tmp_path_factory.mktemp("turned") / "image.nii"
+    path.write_bytes(nifti_bytes(VOXELS, affine, pixdim=[1, *sizes, 0, 0, 0, 0]))
+    try:
+        load_volume(path)
+        agrees = True
+    except GeometryError:
+        agrees = False
+
+    relative = abs(gap) / (1 + gap)  # of what pixdim says
+    # Both are float32, whose rounding is far below a thousandth of the 1 %.
+    assert agrees == (relative <= 0.01) or abs(relative - 0.01) < 1e-5
 
 
 def test_qfac_of_zero_means_one(written):
@@ -356,7 +426,11 @@ def test_what_the_format_cannot_say_is_not_saved(tmp_path, shape, name, words):
         ({"datatype": 1280, "bitpix": 64}, InputError, "uint64"),
         ({"datatype": 1536, "bitpix": 128}, InputError, "float128"),
         ({"datatype": 1792, "bitpix": 128}, InputError, "complex128"),
-        ({"bitpix": 32}, FormatError, "expected bitpix 16 with int16 voxels, got 32"),
+        (
+            {"bitpix": 32, "dim": [3, 2, 3, 3, 1, 1, 1, 1]},
+            FormatError,
+            "expected bitpix 16 with int16 voxels, got 32, and a file of another size",
+        ),
         ({"vox_offset": 0}, FormatError, "vox_offset of at least 352"),
         ({"vox_offset": -352}, FormatError, "vox_offset"),
         ({"vox_offset": 353}, FormatError, "multiple of the voxel's 2 bytes, got 353"),
@@ -370,7 +444,11 @@ def test_what_the_format_cannot_say_is_not_saved(tmp_path, shape, name, words):
         ({"scl_slope": 1, "scl_inter": -np.inf}, FormatError, "finite scl_slope"),
         ({"srow_x": np.nan}, GeometryError, "finite affine"),
         ({"srow_x": 0}, GeometryError, "invertible affine"),
-        ({"srow_x": 3e38, "srow_y": 3e38, "srow_z": 3e38}, GeometryError, "invertible affine"),
+        (
+            {"srow_x": 3e38, "srow_y": 3e38, "srow_z": 3e38, "pixdim": 0},
+            GeometryError,
+            "invertible affine",
+        ),
         ({"srow_x": 1e300, "version": 2}, GeometryError, "invertible affine"),
         ({"sform_code": 0, "qform_code": 1, "quatern_b": 2}, GeometryError, "valid qform"),
         ({"sform_code": 0, "qform_code": 1, "quatern_b": np.nan}, GeometryError, "finite affine"),

@@ -6,7 +6,8 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from nigroedge.errors import InputError
+from nigroedge.errors import FormatError, InputError
+from nigroedge.io.kind import N_BYTES, kind_of
 
 
 def read_bounded(path: Path, *, what: str, max_bytes: int) -> bytes:
@@ -21,6 +22,8 @@ def read_bounded(path: Path, *, what: str, max_bytes: int) -> bytes:
 
     Raises
     ------
+    FormatError
+        If it begins as another kind of file does.
     InputError
         If the name holds a NUL, the path is no regular file, or it holds more.
     OSError
@@ -32,6 +35,9 @@ def read_bounded(path: Path, *, what: str, max_bytes: int) -> bytes:
         raise InputError("expected a regular file")
     with path.open("rb") as file:
         content = file.read(max_bytes + 1)
+    found = kind_of(content[:N_BYTES]) if content else None  # callers say what an empty one lacks
+    if found is not None:
+        raise FormatError(f"expected {what}, got {found}")
     if len(content) > max_bytes:
         raise InputError(f"expected {what} of at most {max_bytes} bytes, got more")
     return content

@@ -18,7 +18,13 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from nigroedge.errors import FormatError, InputError
-from nigroedge.io.nifti_header import MAX_HEADER_BYTES, TRANSFORMS, Layout, NiftiHeader
+from nigroedge.io.nifti_header import (
+    MAX_HEADER_BYTES,
+    MAX_TRAILING_BYTES,
+    TRANSFORMS,
+    Layout,
+    NiftiHeader,
+)
 from nigroedge.names import quoted
 from nigroedge.volume import Source, Volume
 
@@ -37,10 +43,6 @@ MAX_GUNZIPPED_BYTES = 1 << 30
 #: Deflate cannot do better than this (zlib's technical notes): a stream that is to give more bytes
 #: than this times the compressed file is refused before anything is allocated.
 MAX_RATIO = 1032
-
-#: Bytes that may follow the voxels: some programs pad a file to a block. More of them mean that the
-#: header describes less than the file holds.
-MAX_TRAILING_BYTES = 4096
 
 #: Suffix of one file of a pair → suffix of the other.
 _OTHER_SUFFIX = {".hdr": ".img", ".img": ".hdr", ".HDR": ".IMG", ".IMG": ".HDR"}
@@ -241,7 +243,7 @@ def _read_voxels(path: str, layout: Layout) -> npt.NDArray[Any]:
     with _open(path) as file:
         if _is_gzip(file):
             return _gunzipped(file, layout)
-        _check_size(os.fstat(file.fileno()).st_size, layout)
+        layout.check_size(os.fstat(file.fileno()).st_size)
         mapped = np.memmap(file, layout.dtype, "r", layout.offset, layout.shape, order="F")
         return mapped.view(np.ndarray)
 
@@ -262,21 +264,8 @@ def _gunzipped(file: IO[bytes], layout: Layout) -> npt.NDArray[Any]:
     content = np.empty(layout.end, np.uint8)
     filled = stream.read_into(content)
     # Reading on to the end also has the checksum compared; a bomb stops here.
-    _check_size(filled + len(stream.read(MAX_TRAILING_BYTES + 1)), layout)
+    layout.check_size(filled + len(stream.read(MAX_TRAILING_BYTES + 1)))
     return content[layout.offset :].view(layout.dtype).reshape(layout.shape, order="F")
-
-
-def _check_size(size: int, layout: Layout) -> None:
-    if size < layout.end:
-        raise FormatError(
-            f"header says {layout.shape} voxels ({layout.end} bytes), but the file holds {size} "
-            f"bytes: cut short, or the header is wrong"
-        )
-    if size > layout.end + MAX_TRAILING_BYTES:
-        raise FormatError(
-            f"header says {layout.shape} voxels ({layout.end} bytes), but the file holds more than "
-            f"{MAX_TRAILING_BYTES} bytes beyond them: the header is wrong"
-        )
 
 
 def _header_bytes(volume: Volume) -> bytes:

@@ -21,8 +21,16 @@ if TYPE_CHECKING:
 #: Bytes that hold a header of either version.
 MAX_HEADER_BYTES = 540
 
+#: Bytes that may follow the voxels: some programs pad a file to a block. More of them mean that the
+#: header describes less than the file holds.
+MAX_TRAILING_BYTES = 4096
+
 #: How far a corner of the volume may move from sform to qform before they are said to disagree.
 MAX_TRANSFORM_GAP_MM = 1.0
+
+#: Share by which a column of the sform may differ from pixdim: what counts as one spacing when a
+#: patch is cut, and more than comes of pixdim's being rounded to two digits.
+MAX_LENGTH_GAP = 0.01
 
 TRANSFORMS = ("sform", "qform")
 
@@ -51,16 +59,44 @@ _OTHER_UNITS = {1: "metres", 3: "micrometres"}
 
 
 class Layout(NamedTuple):
-    """How the voxels lie in their file, in Fortran order."""
+    """How the voxels lie in their file, in Fortran order, and the bits that bitpix says of each."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     offset: int
+    bitpix: int
 
     @property
     def end(self) -> int:
         """Number of the byte after the last voxel."""
         return self.offset + math.prod(self.shape) * self.dtype.itemsize
+
+    def check_size(self, size: int) -> None:
+        """Hold the layout against the bytes of the file, gunzipped.
+
+        Writers are known whose bitpix is not that of their datatype: the file's size decides.
+
+        Raises
+        ------
+        FormatError
+            If they are fewer, or more than some programs pad a file with; if bitpix is wrong,
+            unless they are just those of the datatype.
+        """
+        said = f"header says {self.shape} voxels ({self.end} bytes)"
+        if self.bitpix != 8 * self.dtype.itemsize and size != self.end:
+            raise FormatError(
+                f"expected bitpix {8 * self.dtype.itemsize} with {self.dtype.name} voxels, got "
+                f"{self.bitpix}, and a file of another size than its {self.end} bytes"
+            )
+        if size < self.end:
+            raise FormatError(
+                f"{said}, but the file holds {size} bytes: cut short, or the header is wrong"
+            )
+        if size > self.end + MAX_TRAILING_BYTES:
+            raise FormatError(
+                f"{said}, but the file holds more than {MAX_TRAILING_BYTES} bytes beyond them: the "
+                f"header is wrong"
+            )
 
 
 class NiftiHeader(NamedTuple):
@@ -106,7 +142,8 @@ class NiftiHeader(NamedTuple):
         fields, is_single = _fields(content, version, order)
         dtype = _dtype(fields, order)
         least = version.single_vox_offset if is_single else 0
-        layout = Layout(_shape(fields, max_dims), dtype, _vox_offset(fields, least, dtype.itemsize))
+        offset = _vox_offset(fields, least, dtype.itemsize)
+        layout = Layout(_shape(fields, max_dims), dtype, offset, int(fields["bitpix"]))
         return cls(fields, is_single, layout, *_slope_and_intercept(fields))
 
     def affine(self, transform: str | None = None) -> npt.NDArray[np.float64]:
@@ -117,9 +154,10 @@ class NiftiHeader(NamedTuple):
         Raises
         ------
         GeometryError
-            If no transform is coded or not the one named, none is named and both are coded but
-            disagree on handedness or by more than 1 mm at a corner of the volume, or lengths are
-            not in millimetres.
+            If no transform is coded or not the one named; if none is named and both are coded but
+            disagree on handedness or by more than 1 mm at a corner of the volume, or the sform is
+            taken and its columns are not as long as pixdim says, within 1 %; or if lengths are not
+            in millimetres.
         """
         _check_units(self.fields)
         coded = [name for name in TRANSFORMS if int(self.fields[f"{name}_code"]) > 0]
@@ -132,6 +170,8 @@ class NiftiHeader(NamedTuple):
         with np.errstate(all="ignore"):  # hostile floats overflow; what comes of it is refused
             if transform is None and len(coded) == 2:
                 _check_agreement(sform(self.fields), qform(self.fields), self.layout.shape[:3])
+            if transform is None and coded[0] == "sform":
+                _check_lengths(sform(self.fields), self.fields)
             return (sform if (transform or coded[0]) == "sform" else qform)(self.fields)
 
 
@@ -144,7 +184,11 @@ def _recognise(content: bytes) -> tuple[_Version, Order]:
         size = int(np.frombuffer(content[:4].ljust(4, b"\0"), f"{order}i4")[0])
         if size in _VERSIONS and len(content) >= size:
             return _VERSIONS[size], order
-    raise FormatError("expected a NIfTI-1 or NIfTI-2 file, found no such header")
+    from nigroedge.io.kind import kind_of  # where something is wrong already
+
+    found = kind_of(content)
+    got = "found no such header" if found is None else f"got {found}"
+    raise FormatError(f"expected a NIfTI-1 or NIfTI-2 file, {got}")
 
 
 def _fields(content: bytes, version: _Version, order: Order) -> tuple[Fields, bool]:
@@ -187,13 +231,7 @@ def _dtype(fields: Fields, order: Order) -> np.dtype[Any]:
             f"expected voxels of 8, 16 or 32 bit integers or 32 or 64 bit floats, "
             f"got {name} (NIfTI datatype {code})"
         )
-    dtype = np.dtype(stored).newbyteorder(order)
-    if int(fields["bitpix"]) != dtype.itemsize * 8:
-        raise FormatError(
-            f"expected bitpix {dtype.itemsize * 8} with {dtype.name} voxels, "
-            f"got {int(fields['bitpix'])}"
-        )
-    return dtype
+    return np.dtype(stored).newbyteorder(order)
 
 
 def _vox_offset(fields: Fields, least: int, itemsize: int) -> int:
@@ -236,3 +274,24 @@ def _check_agreement(
         f"expected sform and qform to agree within {MAX_TRANSFORM_GAP_MM:g} mm, but they disagree "
         f"{reason}; say which one is right: transform 'sform' or 'qform'"
     )
+
+
+def _check_lengths(affine: npt.NDArray[np.float64], fields: Fields) -> None:
+    """Hold the lengths of an affine's columns against pixdim, where pixdim says any.
+
+    A qform's columns are of pixdim's length by definition. Signs are left alone: some writers keep
+    there what was mirrored.
+    """
+    columns = np.linalg.norm(affine[:3, :3], axis=0)
+    said = np.abs(np.asarray(fields["pixdim"][1:4], np.float64))
+    says_nothing = (said == 0) | ~np.isfinite(columns) | (columns == 0)  # no affine: refused later
+    agrees = says_nothing | (np.abs(columns / said - 1) <= MAX_LENGTH_GAP)  # NaN does not
+    if not agrees.all():
+        raise GeometryError(
+            f"expected voxels of one size, but pixdim says {_list(said)} mm and the columns of the "
+            f"sform are {_list(columns)} mm long; if the sform is right: transform 'sform'"
+        )
+
+
+def _list(values: npt.NDArray[np.float64]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)

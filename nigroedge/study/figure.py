@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from nigroedge.drawing import load_matplotlib
+from nigroedge.drawing import blank_figure, load_matplotlib
 from nigroedge.study.baseline import NAMES
 from nigroedge.study.evaluation import Evaluation, Performance
 from nigroedge.study.rho_c import Floats
@@ -32,6 +32,7 @@ _READINGS = {
     "lost": ("o", False, "read as lost"),
     None: ("s", False, "not read"),
 }
+_SAID = "the report's figures need"
 #: More points than this are drawn as a picture: an SVG of each would be slow to show.
 _MAX_VECTOR_POINTS = 500
 #: Text as shapes: the same letters on every machine. A fixed salt: the same bytes every time.
@@ -258,13 +259,10 @@ def _short(name: str, length: int = 40) -> str:
 def _svg(draw: Callable[[Any], None], inches: tuple[float, float]) -> str:
     require_matplotlib()
     import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # in a model's name: drawn as a box
-        figure = Figure(figsize=inches, layout="constrained")
-        FigureCanvasSVG(figure)
+        figure = blank_figure(inches, _SAID)
         draw(figure.subplots())
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", dpi=200, metadata={"Date": None})
@@ -273,4 +271,4 @@ def _svg(draw: Callable[[Any], None], inches: tuple[float, float]) -> str:
 
 def require_matplotlib(beside: Path | None = None) -> None:
     """Make sure that figures can be drawn; raises as `load_matplotlib` does."""
-    load_matplotlib("the report's figures need", beside=beside)
+    load_matplotlib(_SAID, beside=beside)
