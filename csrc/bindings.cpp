@@ -329,6 +329,10 @@ PYBIND11_MODULE(_core, m) {
     m.def("prepare_patch", &prepare_patch, "voxels"_a.noconvert(), "affine"_a.noconvert(),
           "slope"_a, "intercept"_a, "centre_mm"_a, "shape"_a, "spacing_mm"_a, "axes"_a, "flipped"_a,
           "method"_a);
+    m.def(
+        "keeps_signs",
+        [](std::string_view method) { return nigro::normalization(method).keeps_signs(); },
+        "method"_a);
     m.def("normalize", &normalize, "patch"_a.noconvert(), "method"_a);
     m.def("active_isa", &active_isa);
     m.def("available_isas", &available_isas);

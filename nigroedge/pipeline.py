@@ -19,7 +19,7 @@ from nigroedge.centroid import Centroid
 from nigroedge.digest import hashing
 from nigroedge.errors import DegeneratePatchError, GeometryError, InputError
 from nigroedge.names import readable
-from nigroedge.preprocess import PreparedPatch, prepare_patch
+from nigroedge.preprocess import PreparedPatch, keeps_signs, prepare_patch
 from nigroedge.result import CentroidUsed, EngineUsed, InputUsed, ModelUsed, Result, SideResult
 from nigroedge.volume import Source, Volume
 
@@ -178,9 +178,9 @@ def _patch(volume: Volume, side: str, centre: Centroid, model: PatchModel) -> Pr
         patch = prepare_patch(volume, centre, spec.grid_for(side), spec.normalize)
     except InputError as error:
         raise type(error)(f"{side} side: {error}") from error
-    # SMWI is a magnitude times a mask of 0 to 1: never below 0. Divided by its mean a patch keeps
-    # its signs, so that phase, frequency and susceptibility maps are told from it here.
-    if spec.normalize == "mean" and patch.values.min() < 0:
+    # SMWI is a magnitude times a mask of 0 to 1: never below 0. Where a patch keeps its signs,
+    # phase, frequency and susceptibility maps are told from it here.
+    if keeps_signs(spec.normalize) and patch.values.min() < 0:
         raise InputError(
             f"{side} side: expected SMWI, which is never negative, got negative voxels"
         )

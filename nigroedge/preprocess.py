@@ -121,7 +121,18 @@ def crop_on_grid(
 
 
 def normalize(patch: npt.NDArray[np.float32], method: str) -> npt.NDArray[np.float32]:
-    """Normalise a patch: 'mean' is x / mean, 'zscore' is (x − mean) / SD.
+    """Normalise a patch, by a method of this table.
+
+    ======================== ====================================================================
+    ``none``                 x
+    ``mean``                 x / mean
+    ``divide K``             x / K
+    ``zscore``               (x − mean) / SD
+    ``zscore-nonzero``       the same of the voxels that are not 0; those that are stay 0
+    ``minmax``               (x − least) / (most − least)
+    ``percentile LOW HIGH``  (x − low) / (high − low), percentiles as those of `numpy.percentile`;
+                             with ``clip`` behind it, 0 where less and 1 where more comes out
+    ======================== ====================================================================
 
     Statistics are those of every voxel, in float64; SD is the population's (ddof 0). Dividing is a
     multiplication with the float64 reciprocal, before the only rounding to float32.
@@ -131,7 +142,7 @@ def normalize(patch: npt.NDArray[np.float32], method: str) -> npt.NDArray[np.flo
     patch : ndarray of float32, C order
         Of any shape.
     method : str
-        'mean' or 'zscore'.
+        Numbers are decimal, without sign or exponent: K above 0, 0 ≤ LOW < HIGH ≤ 100.
 
     Returns
     -------
@@ -140,8 +151,9 @@ def normalize(patch: npt.NDArray[np.float32], method: str) -> npt.NDArray[np.flo
     Raises
     ------
     DegeneratePatchError
-        If the patch is empty or constant, holds a value that is not finite, or, for 'mean', its
-        mean is not above 0 or too small to divide by.
+        If the patch is empty or constant (for 'zscore-nonzero': but for zeros), holds a value that
+        is not finite, percentiles are equal, a mean to divide by is not above 0, or a result would
+        be too large for float32.
     InputError
         If the patch is not float32 in C order: nothing is converted in silence.
     ValueError
@@ -167,7 +179,7 @@ def prepare_patch(
         For a side that the model sees mirrored, as `ModelSpec.grid_for` gives it: no separate flip
         is needed.
     method : str
-        'mean' or 'zscore'.
+        As `normalize` takes it.
 
     Raises
     ------
@@ -187,6 +199,17 @@ def prepare_patch(
         method,
     )
     return PreparedPatch(values, coverage)
+
+
+def keeps_signs(method: str) -> bool:
+    """Tell whether a normalisation leaves what is negative negative and all else as it is.
+
+    Raises
+    ------
+    ValueError
+        If there is no such method.
+    """
+    return _core.keeps_signs(method)
 
 
 def active_isa() -> str:

@@ -23,7 +23,8 @@ from nigroedge.grid import PatchGrid
 #: one that can say what it has to: whatever reads format 1 alone keeps reading what needs no more.
 FORMATS = ("1", "2")
 
-NORMALIZATIONS = ("mean", "zscore")
+#: The normalisations of format 1; format 2 has all that `nigroedge.preprocess.normalize` takes.
+FORMAT_1_NORMALIZATIONS = ("mean", "zscore")
 SIDES = ("both", "left", "right")
 MIRRORS = ("none", "left", "right")
 #: Where the centroid lies along left–right on the side that is mirrored: the grid is mirrored about
@@ -116,7 +117,8 @@ class ModelSpec:
     Parameters
     ----------
     grid : PatchGrid
-    normalize : {'mean', 'zscore'}
+    normalize : str
+        As `nigroedge.preprocess.normalize` takes it.
     side : {'both', 'left', 'right'}
         Which side of the patient it serves.
     mirror : {'none', 'left', 'right'}
@@ -146,7 +148,6 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         for name, allowed in (
-            ("normalize", NORMALIZATIONS),
             ("side", SIDES),
             ("mirror", MIRRORS),
             ("mirror_centre", MIRROR_CENTRES),
@@ -156,6 +157,7 @@ class ModelSpec:
                     f"expected {name} to be one of {', '.join(allowed)}; "
                     f"got {getattr(self, name)!r}"
                 )
+        _check_normalization(self.normalize)
         if self.mirror == "none" and self.mirror_centre != "n/2":
             raise ValueError(
                 f"expected mirror_centre n/2, since no side is mirrored; got {self.mirror_centre}"
@@ -181,6 +183,11 @@ class ModelSpec:
         _check_keys(own)
         parsers = {**_PARSERS, **{k: p for k, p in _OPTIONAL_PARSERS.items() if k in own}}
         values = {key: _parse(key, own[key], parse) for key, parse in parsers.items()}
+        if own["format"] == "1" and values["normalize"] not in FORMAT_1_NORMALIZATIONS:
+            raise ModelError(
+                "metadata nigroedge.*: expected normalize of format 1 to be one of "
+                f"{', '.join(FORMAT_1_NORMALIZATIONS)}; got {values['normalize']!r}"
+            )
         grid = {key: values.pop(key) for key in ("patch_shape", "spacing_mm", "axes")}
         for key in _UNUSED:
             values.pop(key, None)
@@ -193,8 +200,9 @@ class ModelSpec:
         """Write the metadata that from_metadata() reads, in the first format that can say it."""
         sbr = np.float32(self.selftest_sbr)
         beyond = {} if self.mirror_centre == "n/2" else {"mirror_centre": self.mirror_centre}
+        is_format_1 = not beyond and self.normalize in FORMAT_1_NORMALIZATIONS
         values = {
-            "format": FORMATS[1] if beyond else FORMATS[0],
+            "format": FORMATS[0] if is_format_1 else FORMATS[1],
             "patch_shape": " ".join(str(n) for n in self.grid.shape),
             "spacing_mm": " ".join(
                 np.format_float_positional(mm, trim="-") for mm in self.grid.spacing_mm
@@ -214,6 +222,12 @@ class ModelSpec:
         if side != self.mirror:
             return self.grid
         return replace(self.grid.mirrored(), flipped=self.mirror_centre == "n/2-1")
+
+
+def _check_normalization(text: str) -> None:
+    from nigroedge import _core  # here, so that a clone without it can still show its help
+
+    _core.keeps_signs(text)  # ValueError if there is no such normalisation
 
 
 def _check_keys(own: Mapping[str, str]) -> None:

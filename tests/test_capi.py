@@ -95,7 +95,7 @@ def test_any_storage_gives_the_results_of_python(
 @given(
     shape=st.tuples(*[st.integers(4, 11)] * 3),
     channels=st.lists(st.integers(1, 20), min_size=1, max_size=2),
-    normalize=st.sampled_from(["mean", "zscore"]),
+    normalize=st.sampled_from(["mean", "zscore", "divide 255", "percentile 2 98", "minmax"]),
     axes=st.sampled_from(["ALI", "RAS", "SPL"]),
     mirror_centre=st.sampled_from(["n/2", "n/2-1"]),
     seed=st.integers(0, 100),
@@ -232,6 +232,11 @@ HOSTILE_OF_FORMAT_2 = {
     "mirror_centre": [
         *("n/2", "n/2-1", "n/2+1", "", "n/2 ", " n/2", "N/2", "n/2 - 1", "n/2−1", "24", "n/2-1 "),
         "n/2-1" * 50,
+    ],
+    "normalize": [
+        *("none", "divide 255", "divide 0", "zscore-nonzero", "minmax", "minmax "),
+        *("percentile 1 99", "percentile 1 99 clip", "percentile 99 1", "percentile 1 99 clip 2"),
+        *("Mean", "", "divide 1e3", "divide  2", "percentile 0 100.0", "percentile 0 100.1"),
     ],
     "task": ["sbr", "find", "gate", "", "SBR", "sbr ", "sbr" * 80],
     "interval": ["{}", '{"level": 0.9}'],

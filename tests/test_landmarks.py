@@ -222,6 +222,10 @@ REFUSED = [
     ("{", "cut.mrk.json", FormatError, "line 1: expected JSON"),
     ("[" * 100_000, "deep.mrk.json", FormatError, "JSON"),
     ('{"markups": ' + "9" * 10_000 + "}", "digits.mrk.json", FormatError, "JSON"),
+    (
+        MARKUPS.replace('"LPS"', '"LPS", "coordinateSystem": "RAS"'),
+        *("keys.mrk.json", FormatError, "each key of an object once, got 'coordinateSystem' twice"),
+    ),
     ("[]", "list.mrk.json", FormatError, "a list called 'markups' in the document"),
     ('{"markups": [3]}', "three.mrk.json", InputError, "one list of points .* got no markup"),
     ('{"markups": []}', "none.mrk.json", InputError, "one list of points .* got none"),

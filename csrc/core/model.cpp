@@ -103,9 +103,9 @@ double prepare(const kernels::Kernels& kernels, const VolumeView& volume, const 
     const double coverage =
         crop(kernels, volume, spec.grid_for(target.side), target.centre_mm, patch);
     normalize(kernels, spec.normalize, patch, n, patch);
-    // SMWI is a magnitude times a mask of 0 to 1. Divided by its mean a patch keeps its signs, so
-    // that phase, frequency and susceptibility maps are told from it here.
-    if (spec.normalize == Normalization::mean && has_negative(patch, n))
+    // SMWI is a magnitude times a mask of 0 to 1. Where a patch keeps its signs, phase, frequency
+    // and susceptibility maps are told from it here.
+    if (spec.normalize.keeps_signs() && has_negative(patch, n))
         throw DegeneratePatchError("expected SMWI, which is never negative, got negative voxels");
     return coverage;
 } catch (const GeometryError& error) {

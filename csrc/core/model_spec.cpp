@@ -163,8 +163,6 @@ std::array<char, 3> read_axes(const Entry& entry) {
     return {entry.value[0], entry.value[1], entry.value[2]};
 }
 
-constexpr Choice<Normalization> kNormalizations[] = {{"mean", Normalization::mean},
-                                                     {"zscore", Normalization::zscore}};
 constexpr Choice<Sides> kServed[] = {
     {"both", Sides::both}, {"left", Sides::left}, {"right", Sides::right}};
 constexpr Choice<Sides> kMirrored[] = {
@@ -222,8 +220,7 @@ bool is_among(const std::string_view (&keys)[n], std::string_view key) {
 }
 
 // Who misspells a key, or writes one of a later format, means something that we would not do.
-void check_keys(const OnnxModel& model, const Entry& format) {
-    const bool has_optional = choose(format, kFormats);
+void check_keys(const OnnxModel& model, const Entry& format, bool has_optional) {
     for (const OnnxEntry& entry : model.metadata) {
         if (entry.key.substr(0, kPrefix.size()) != kPrefix) continue;
         const std::string_view key = entry.key.substr(kPrefix.size());
@@ -238,6 +235,17 @@ void check_keys(const OnnxModel& model, const Entry& format) {
 void check_task(const OnnxModel& model) {
     if (model.metadata_value("nigroedge.task") == nullptr) return;
     choose(entry(model, "nigroedge.task"), kTasks);
+}
+
+// Format 1 knows two.
+Normalization read_normalization(const Entry& entry, bool is_format_2) {
+    if (!is_format_2 && entry.value != "mean" && entry.value != "zscore")
+        entry.refuse("mean or zscore, as format 1 has it");
+    try {
+        return normalization(entry.value);
+    } catch (const BadArgument&) {
+        entry.refuse(std::string(kNormalizations));
+    }
 }
 
 bool read_mirror_flips(const OnnxModel& model, Sides mirrored) {
@@ -272,14 +280,16 @@ PatchGrid ModelSpec::grid_for(Sides side) const {
 }
 
 ModelSpec read_model_spec(const OnnxModel& model) {
-    check_keys(model, entry(model, "nigroedge.format"));
+    const Entry format = entry(model, "nigroedge.format");
+    const bool is_format_2 = choose(format, kFormats);
+    check_keys(model, format, is_format_2);
     check_task(model);
     const Entry normalize = entry(model, "nigroedge.normalize");
     ModelSpec spec;
     spec.grid.shape = read_shape(entry(model, "nigroedge.patch_shape"));
     spec.grid.spacing_mm = read_spacing(entry(model, "nigroedge.spacing_mm"));
     spec.grid.axes = read_axes(entry(model, "nigroedge.axes"));
-    spec.normalize = choose(normalize, kNormalizations);
+    spec.normalize = read_normalization(normalize, is_format_2);
     spec.normalize_name = normalize.value;
     spec.served = choose(entry(model, "nigroedge.side"), kServed);
     spec.mirrored = choose(entry(model, "nigroedge.mirror"), kMirrored);

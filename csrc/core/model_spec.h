@@ -23,7 +23,7 @@ constexpr bool contains(Sides set, Sides side) noexcept {
 
 struct ModelSpec {
     PatchGrid grid{};
-    Normalization normalize = Normalization::mean;
+    Normalization normalize;
     std::string normalize_name;  // as the file has it
     Sides served = Sides::both;
     Sides mirrored = Sides::neither;  // left, right or neither

@@ -236,7 +236,7 @@ struct nigro_model_info {
                               NIGRO_RIGHT; on which voxel the centroid then lies is the file's
                               metadata nigroedge.mirror_centre, which nigro_predict() keeps to */
     int32_t num_threads;   /* the caller's own included; see nigro_options */
-    const char* normalize; /* "mean" or "zscore" */
+    const char* normalize; /* how patches are, such as "mean" or "percentile 1 99 clip" */
     const char* isa;       /* the instruction set that runs, such as "avx2" */
     const char* card;      /* the model card, JSON in UTF-8: name, version, licence, limits, ... */
 };

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nigroedge.grid import PatchGrid
-from nigroedge.spec import MIRROR_CENTRES, MIRRORS, NORMALIZATIONS, SIDES
+from nigroedge.spec import MIRROR_CENTRES, MIRRORS, SIDES
 
 if TYPE_CHECKING:
     from export.samples import Purpose, Samples
@@ -114,10 +114,27 @@ def add_conventions(command: argparse.ArgumentParser) -> None:
         help="voxel of the centroid, left-right, on that side: n/2-1 if you cropped, then flipped "
         "(np.flip); n/2 if you mirrored about the centroid; has to be given with --mirror",
     )
-    add("--normalize", choices=NORMALIZATIONS, required=True, help="of its patches")
+    add(
+        "--normalize",
+        type=_normalization,
+        required=True,
+        metavar="HOW",
+        help="of its patches: none, mean, 'divide K', zscore, zscore-nonzero, minmax or "
+        "'percentile LOW HIGH' with ' clip' where it clips (docs/model-file.md)",
+    )
     add("--axes", type=axes, required=True, help="where its patch axes grow to, such as ALI")
     add("--spacing", type=spacing, default=(0.5, 0.5, 1.0), help="mm (default 0.5,0.5,1)")
     add("--scale", type=factor, required=True, help="SBR = scale · its output")
+
+
+def _normalization(text: str) -> str:
+    from nigroedge.preprocess import keeps_signs
+
+    try:
+        keeps_signs(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def mirror_centre(options: argparse.Namespace) -> str:

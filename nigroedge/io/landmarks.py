@@ -122,7 +122,7 @@ def _position(values: Sequence[float | None], system: str, where: str) -> Point:
 
 def _markups(text: str) -> Iterator[Labelled]:
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_members)
     except json.JSONDecodeError as error:
         raise FormatError(f"line {error.lineno}: expected JSON: {error.msg}") from error
     except (RecursionError, ValueError) as error:  # nested, or a number of thousands of digits
@@ -132,6 +132,15 @@ def _markups(text: str) -> Iterator[Labelled]:
     where, markup = _point_list(_list(document, "markups", "the document"))
     for j, point in enumerate(_list(markup, "controlPoints", where)):
         yield _control_point(point, markup, f"{where}.controlPoints[{j}]")
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in members:
+            raise FormatError(f"expected each key of an object once, got {shown(key)} twice")
+        members[key] = value
+    return members
 
 
 def _point_list(markups: Sequence[Any]) -> tuple[str, dict[str, Any]]:

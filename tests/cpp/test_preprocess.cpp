@@ -28,6 +28,8 @@ constexpr char kLetters[3][2] = {{'R', 'L'}, {'A', 'P'}, {'S', 'I'}};
 
 // Of every patch that test_crop and test_normalize make; printed when it differs.
 constexpr std::uint64_t kDigest = 18348342331773260541U;
+constexpr std::uint64_t kDigestOfFormat2 =
+    1750319684543937365U;  // of the normalisations that it adds
 
 const Kernels& scalar() { return *nigro::kernels::find("scalar"); }
 
@@ -177,16 +179,22 @@ void test_flipped(Random& random) {
     check::that(n_cut > 100, "most flipped crops lie inside their image");
 }
 
-void test_normalize(const Kernels& kernels, Random& random, check::Digest& digest) {
+void test_normalize(const Kernels& kernels, Random& random, check::Digest& digest,
+                    check::Digest& of_format_2) {
     for (int round = 0; round < 200; ++round) {
         const std::size_t n = 2 + check::below(random, 3000);
         const std::vector<float> x = check::uniforms(random, n, 10, 2000);
-        for (const auto method : {nigro::Normalization::mean, nigro::Normalization::zscore}) {
+        for (const char* const method : {"mean", "zscore", "divide 3", "zscore-nonzero", "minmax",
+                                         "percentile 1 99", "percentile 2.5 97.5 clip"}) {
+            const nigro::Normalization how = nigro::normalization(method);
             std::vector<float> want(n), got = x;
-            nigro::normalize(scalar(), method, x.data(), n, want.data());
-            nigro::normalize(kernels, method, got.data(), n, got.data());
-            check::that(check::same(want, got), std::string(kernels.name) + " normalize");
-            digest.add(got);
+            nigro::normalize(scalar(), how, x.data(), n, want.data());
+            nigro::normalize(kernels, how, got.data(), n, got.data());
+            check::that(check::same(want, got), std::string(kernels.name) + " " + method);
+            (how.kind == nigro::Normalization::kMean || how.kind == nigro::Normalization::kZscore
+                 ? digest
+                 : of_format_2)
+                .add(got);
         }
     }
 }
@@ -235,11 +243,13 @@ int main() {
     for (const Kernels& kernels : nigro::kernels::available()) {
         Random random(19680401);
         std::printf("instruction set %s\n", kernels.name);
-        check::Digest digest;
+        check::Digest digest, of_format_2;
         test_crop(kernels, random, digest);
-        test_normalize(kernels, random, digest);
+        test_normalize(kernels, random, digest, of_format_2);
         check::that(digest.value() == kDigest,
                     "digest of every patch, got " + std::to_string(digest.value()));
+        check::that(of_format_2.value() == kDigestOfFormat2,
+                    "digest of format 2, got " + std::to_string(of_format_2.value()));
     }
     return check::report("test_preprocess");
 }
