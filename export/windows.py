@@ -10,11 +10,12 @@ digest of the images, the centroids and the grid.
 from __future__ import annotations
 
 import hashlib
-import shutil
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from export.progress import track
 from nigroedge.errors import InputError, TableError
 from nigroedge.grid import PatchGrid
 from nigroedge.io.nifti import load_volume
+from nigroedge.io.writing import scratch_folder
 from nigroedge.preprocess import crop_on_grid, normalize, prepare_patch
 from nigroedge.spec import ModelSpec
 from nigroedge.study.images import without_path
@@ -116,20 +118,31 @@ def _image(row: Row) -> Path:
 
 def _cut_table(rows: Sequence[Row], spec: ModelSpec, folder: Path) -> None:
     """Cut into a folder beside, renamed when whole, so that no cut-off work is read."""
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    shape = (len(rows), *window_shape(spec.grid))
-    voxels = np.lib.format.open_memmap(partial / "voxels.npy", "w+", np.float32, shape)
-    problems: list[str] = []
-    cut = track(_cut_rows(rows, spec, problems), "cutting windows", total=len(rows))
-    for index, window in enumerate(cut):
-        voxels[index] = window
-    if problems:
-        shutil.rmtree(partial)
-        raise TableError("images of the table", problems)
-    voxels.flush()
-    partial.rename(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(folder) as scratch:
+        whole = scratch / folder.name
+        whole.mkdir()
+        voxels = _mapped(whole / "voxels.npy", (len(rows), *window_shape(spec.grid)))
+        problems: list[str] = []
+        cut = track(_cut_rows(rows, spec, problems), "cutting windows", total=len(rows))
+        for index, window in enumerate(cut):
+            voxels[index] = window
+        if problems:
+            raise TableError("images of the table", problems)
+        voxels.flush()
+        try:
+            whole.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another run has cut the same meanwhile
+                raise
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float32]]:
+    """Make an array in a file whose bytes the disk has: a mapping beyond them ends the process."""
+    voxels: np.memmap[Any, Any] = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return voxels
 
 
 def _cut_rows(rows: Sequence[Row], spec: ModelSpec, problems: list[str]) -> Iterator[Window]:

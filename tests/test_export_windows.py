@@ -2,6 +2,9 @@
 """Windows of a table: their middle is nigroedge's own patch, of scans and of cut-outs."""
 
 import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from export import windows
 from export.spec import make_card, method_spec
 from export.windows import MARGIN, cut_window, load_windows, prepared, windows_name
 from nigroedge.errors import TableError
@@ -18,6 +22,7 @@ from nigroedge.preprocess import crop_patch, prepare_patch
 from nigroedge.study.table import Row, read_table
 from nigroedge.volume import Volume
 from tests.cohorts import save_image, write_cohort
+from tests.conftest import ROOT
 
 SPEC = method_spec(
     make_card(name="test", licence="test", training_data="none", limits="means nothing")
@@ -121,3 +126,55 @@ def test_every_image_that_cannot_be_used_is_listed_without_its_name(table, tmp_p
     assert "line 6" not in text
     assert not any(name in text for name in ("JaneDoe", "absent.nii", "text.nii"))
     assert [] == list((tmp_path / "cache").iterdir())
+
+
+#: Cuts on a disk of a megabyte; a mapping that goes beyond it would end the process by a signal.
+ON_A_SMALL_DISK = """
+mount -t tmpfs -o size=1m tmpfs "$1" && exec "$0" - "$1" "$2"
+"""
+CUT = """
+import sys
+from pathlib import Path
+from export.windows import load_windows
+from nigroedge.study.table import read_table
+from tests.test_export_windows import SPEC
+cache = Path(sys.argv[1])
+try:
+    load_windows(read_table(sys.argv[2]), SPEC, cache / "cache")
+except OSError as error:
+    print(error.strerror, [path.name for path in cache.rglob("*")])
+"""
+
+
+def test_a_full_disk_is_an_error_and_leaves_no_windows(table, tmp_path):
+    unshare = shutil.which("unshare")
+    run = [unshare, "--mount", "sh", "-c"]
+    small = 'mount -t tmpfs -o size=1m tmpfs "$0"'
+    if unshare is None or subprocess.run([*run, small, tmp_path], check=False).returncode:
+        pytest.skip("needs Linux and the right to mount")
+    done = subprocess.run(
+        [*run, ON_A_SMALL_DISK, sys.executable, tmp_path, table],
+        input=CUT,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (0, "No space left on device ['cache']\n") == (done.returncode, done.stdout)
+
+
+def test_two_runs_that_cut_the_same_share_it(table, tmp_path, monkeypatch):
+    rows = read_table(table)
+    cut = windows._cut_rows
+
+    def cut_after_another(*arguments):
+        monkeypatch.setattr(windows, "_cut_rows", cut)
+        load_windows(rows, SPEC, tmp_path)  # the other run is quicker
+        yield from cut(*arguments)
+
+    monkeypatch.setattr(windows, "_cut_rows", cut_after_another)
+    expected = np.stack([cut_window(load_volume(row.image), row, SPEC) for row in rows])
+
+    np.testing.assert_array_equal(expected, load_windows(rows, SPEC, tmp_path).voxels)
+    assert [windows_name(rows, SPEC)] == [path.name for path in tmp_path.iterdir()]
