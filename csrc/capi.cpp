@@ -190,6 +190,7 @@ nigro::VolumeView translated(const nigro_volume& volume) {
     for (std::size_t i = 0; i < 3; ++i) {
         check_axis(volume.shape[i], volume.strides_bytes[i]);
         view.shape[i] = static_cast<std::size_t>(volume.shape[i]);
+        view.held.end[i] = view.shape[i];
         view.strides[i] = static_cast<std::ptrdiff_t>(volume.strides_bytes[i]);
         for (std::size_t j = 0; j < 4; ++j) view.affine[i][j] = volume.affine[4 * i + j];
     }

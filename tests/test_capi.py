@@ -686,8 +686,8 @@ def test_only_the_functions_of_the_header_are_exported(place):
 def test_the_stripped_library_is_small(tmp_path):
     run("strip", "--strip-unneeded", nigroedge.get_library(), "-o", tmp_path / "stripped.so")
 
-    # 597 kB before branches, any window and five more normalisations; half of it are the kernels.
-    assert (tmp_path / "stripped.so").stat().st_size < 680_000
+    # 712 kB: kernels of three instruction sets, the core, and the C++ runtime.
+    assert (tmp_path / "stripped.so").stat().st_size < 800_000
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the C++ runtime is the system's")

@@ -15,6 +15,7 @@ from nigroedge.result import NOTICE
 from nigroedge.subcommand import Progress, Subcommand, add_threads, add_transform
 
 if TYPE_CHECKING:
+    from nigroedge.io.nifti import Series
     from nigroedge.smwi.method import Method
     from nigroedge.smwi.scan import MultiEcho
 
@@ -203,7 +204,7 @@ class _Stack:
         from nigroedge.io.nifti import load_series
 
         series = [load_series(path, transform=transform) for path in paths]
-        values = [one.values() for one in series]
+        values = [_values(one) for one in series]
         shapes = {one.shape for one in values}
         if len(shapes) > 1:
             raise GeometryError(
@@ -216,6 +217,16 @@ class _Stack:
             tuple(one.affine for one in series),
             tuple(one.source for one in series),
         )
+
+
+def _values(series: Series) -> Any:
+    """Read and hash: what becomes of the file while it is reconstructed makes no difference."""
+    from nigroedge.digest import hashing
+
+    with hashing(series.source):
+        values = series.values()
+    series.source.sha256  # noqa: B018 (an error is better now than in minutes)
+    return values
 
 
 def _mask_values(volume: Any, scan: MultiEcho) -> Any:
