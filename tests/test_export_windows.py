@@ -9,9 +9,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from export.learner import prepared
 from export.spec import make_card, method_spec
-from export.windows import MARGIN, cut_window, load_windows, windows_name
+from export.windows import MARGIN, cut_window, load_windows, prepared, windows_name
 from nigroedge.errors import TableError
 from nigroedge.io.nifti import load_volume
 from nigroedge.phantom import simulate
