@@ -200,7 +200,7 @@ class Learner:
         grid = self._spec.grid
         patches = [
             augment(
-                self._windows.voxels[row],
+                self._windows.window(row),
                 grid.shape,
                 grid.spacing_mm,
                 self._recipe.augmentation,
@@ -248,7 +248,7 @@ def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 def prepared(windows: Windows, rows: Rows, spec: ModelSpec) -> Patches:
     """Give the rows' patches as the model will see them in use: (n, X, Y, Z)."""
     inner = tuple(slice(m, m + n) for m, n in zip(MARGIN, spec.grid.shape, strict=True))
-    cut = (np.ascontiguousarray(windows.voxels[row][inner]) for row in rows)
+    cut = (np.ascontiguousarray(windows.window(row)[inner]) for row in rows)
     return np.stack([normalize(patch, spec.normalize) for patch in cut])
 
 
