@@ -25,8 +25,8 @@ import numpy as np
 import pytest
 import torch
 
-from export.from_onnx import read_network
 from export.init import random_model
+from export.onnx_network import read_network
 from export.quantize import quantize, sibling_paths
 from export.samples import simulated_samples
 from export.to_onnx import write_model

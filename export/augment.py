@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from export.windows import MARGIN
 from nigroedge.errors import InputError
+from nigroedge.grid import PatchGrid
 
 Voxels = npt.NDArray[np.float32]
-Shape3 = tuple[int, int, int]
 
 #: Share of the patches that are turned. Turning interpolates and so smooths: the others keep the
 #: sharpness that a patch has in use.
@@ -73,11 +73,7 @@ class Augmentation:
 
 
 def augment(
-    window: Voxels,
-    shape: Shape3,
-    spacing_mm: tuple[float, float, float],
-    augmentation: Augmentation,
-    random: np.random.Generator,
+    window: Voxels, grid: PatchGrid, augmentation: Augmentation, random: np.random.Generator
 ) -> Voxels:
     """Cut a patch out of its window, changed at random.
 
@@ -85,8 +81,9 @@ def augment(
     ----------
     window : (X, Y, Z) float32 ndarray
         `export.windows.MARGIN` larger than the patch at each end; not negative.
-    shape, spacing_mm
+    grid : PatchGrid
         Of the patch.
+    augmentation : Augmentation
     random : Generator
         The same state gives the same patch.
 
@@ -102,29 +99,28 @@ def augment(
     share = augmentation.blur * random.uniform(0, 1, 3)
     noise = augmentation.noise * random.uniform(0, 1)
     if turned and angles.any():
-        patch = _turned(window, shape, spacing_mm, shift, angles)
+        patch = _turned(window, grid, shift, angles)
     else:
-        patch = _cut(window, shape, shift)
+        patch = _cut(window, grid, shift)
     mean = float(patch.mean(dtype=np.float64))
     patch = _blurred(patch, share)
     if exponent != 1 and mean > 0:
         patch = np.float32(mean) * (patch / np.float32(mean)) ** np.float32(exponent)
     if noise:
-        patch = patch + np.float32(noise * mean) * random.standard_normal(shape, np.float32)
+        patch = patch + np.float32(noise * mean) * random.standard_normal(grid.shape, np.float32)
         patch = np.maximum(patch, 0)
     return np.ascontiguousarray(patch, np.float32)
 
 
-def _cut(window: Voxels, shape: Shape3, shift: npt.NDArray[np.int64]) -> Voxels:
+def _cut(window: Voxels, grid: PatchGrid, shift: npt.NDArray[np.int64]) -> Voxels:
     first = np.array(MARGIN) + shift
-    x, y, z = (slice(int(a), int(a) + n) for a, n in zip(first, shape, strict=True))
+    x, y, z = (slice(int(a), int(a) + n) for a, n in zip(first, grid.shape, strict=True))
     return window[x, y, z]
 
 
 def _turned(
     window: Voxels,
-    shape: Shape3,
-    spacing_mm: tuple[float, float, float],
+    grid: PatchGrid,
     shift: npt.NDArray[np.int64],
     angles: npt.NDArray[np.float64],
 ) -> Voxels:
@@ -135,16 +131,16 @@ def _turned(
     """
     from scipy.ndimage import affine_transform
 
-    mm = np.array(spacing_mm)
+    mm = np.array(grid.spacing_mm)
     to_window = rotation(angles) * mm / mm[:, None]  # patch voxel → mm, turned → window voxel
-    middle = np.array(shape) // 2
+    middle = np.array(grid.shape) // 2
     centre = middle + np.array(MARGIN) + shift
     return np.asarray(
         affine_transform(
             window,
             to_window,
             offset=centre - to_window @ middle,
-            output_shape=shape,
+            output_shape=grid.shape,
             order=1,
             mode="nearest",
         ),

@@ -29,6 +29,7 @@ from export.progress import Bar, bar
 from export.samples import SUBJECTS_PER_SEED, subject_seed
 from nigroedge.errors import InputError
 from nigroedge.io.nifti import save_volume
+from nigroedge.io.writing import remove_leftovers, together, write_file
 from nigroedge.phantom import SIDES, Side, Subject, draw_subject, patch_grid, render
 from nigroedge.phantom.scan import stored
 from nigroedge.study.images import check_images
@@ -104,6 +105,7 @@ def simulate_cohort(
     images = folder / IMAGES
     _claim(folder, config)
     images.mkdir(exist_ok=True)
+    remove_leftovers(images)
     wanted = [n for n in range(participants) if splits[n] in scanned]
     missing = [n for n in wanted if not all(p.exists() for p in _files(images, n))]
     done = len(wanted) - len(missing)
@@ -213,9 +215,7 @@ def _claim(folder: Path, config: CohortConfig) -> None:
             )
         return
     folder.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_suffix(".partial")
-    partial_path.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
-    partial_path.replace(path)
+    write_file(path, json.dumps(wanted, indent=1) + "\n", if_exists="replace")
 
 
 def _record(path: Path) -> dict[str, object]:
@@ -263,13 +263,13 @@ def _subject(config: CohortConfig, number: int) -> Subject:
 
 
 def _write_images(config: CohortConfig, images: Path, number: int) -> None:
-    """Scan one participant and store both sides; a file is there whole or not at all."""
+    """Scan one participant and store both sides."""
     scanned = _scan(config, _subject(config, number))
-    for side, path in zip(SIDES, _files(images, number), strict=True):
-        partial_path = path.with_name(f".{path.name}")
-        partial_path.unlink(missing_ok=True)
-        save_volume(Volume(stored(scanned[side].voxels), scanned[side].affine), partial_path)
-        partial_path.replace(path)
+    with together() as files:
+        for side, path in zip(SIDES, _files(images, number), strict=True):
+            path.unlink(missing_ok=True)
+            volume = Volume(stored(scanned[side].voxels), scanned[side].affine)
+            save_volume(volume, path, among=files)
 
 
 def _scan(config: CohortConfig, subject: Subject) -> dict[Side, Volume]:

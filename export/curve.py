@@ -6,6 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from nigroedge.drawing import load_matplotlib
+from nigroedge.io.writing import together
+
 
 def draw_curve(
     path: Path, history: Sequence[Mapping[str, float]], lines: Mapping[str, float]
@@ -21,6 +24,7 @@ def draw_curve(
     lines : mapping of name → RMSE
         On the validation rows, SBR.
     """
+    load_matplotlib("the curve needs", beside=path)
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.6), layout="constrained")
@@ -32,7 +36,6 @@ def draw_curve(
         axes.axhline(rmse, color="0.4", linestyle=style, linewidth=1, label=name)
     axes.set(xlabel="epoch", ylabel="RMSE, SBR")
     axes.legend(fontsize="small", ncols=2)
-    partial = path.with_name(f"{path.name}.partial")
-    # Without a date the same log gives the same file.
-    figure.savefig(partial, format="svg", metadata={"Date": None})
-    partial.replace(path)
+    with together() as files, files.open(path, if_exists="replace") as file:
+        # Without a date the same log gives the same file.
+        figure.savefig(file, format="svg", metadata={"Date": None})

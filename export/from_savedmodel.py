@@ -18,12 +18,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from export.conventions import Conventions
 from export.network import Shape3, fold_scale, last_linear
 from export.spec import make_card
 from export.to_onnx import write_model
 from nigroedge.engine.openvino import import_openvino
 from nigroedge.errors import ModelError
-from nigroedge.grid import PatchGrid
 from nigroedge.spec import ModelSpec
 
 Array = npt.NDArray[Any]
@@ -39,18 +39,7 @@ _CHANNELS_LAST = [0, 2, 3, 4, 1]
 
 
 def convert(
-    folder: Path,
-    output: Path,
-    *,
-    side: str,
-    mirror: str,
-    mirror_centre: str,
-    normalize: str,
-    axes: str,
-    spacing_mm: tuple[float, float, float],
-    scale: float,
-    name: str,
-    licence: str,
+    folder: Path, output: Path, conventions: Conventions, *, name: str, licence: str
 ) -> ModelSpec:
     """Write a SavedModel as a model file.
 
@@ -58,11 +47,8 @@ def convert(
     ----------
     folder, output : Path
         What to read and to write.
-    side, mirror, mirror_centre, normalize, axes, spacing_mm
-        How the network wants its patches, as `ModelSpec` and `PatchGrid` have it; a SavedModel does
-        not say.
-    scale : float
-        SBR = scale · the SavedModel's output.
+    conventions : Conventions
+        What a SavedModel does not say.
     name, licence : str
         For the card.
 
@@ -70,18 +56,18 @@ def convert(
     ------
     ModelError
         As `read_savedmodel`.
+    InputError
+        If the conventions, or what is for the card, cannot be written into a model file.
     """
     network, shape = read_savedmodel(folder)
-    fold_scale(network, scale=scale)
+    fold_scale(network, scale=conventions.scale)
     card = make_card(
         name=name,
         licence=licence,
         training_data="not known to the converter: see where the SavedModel came from",
-        limits=f"converted from a TensorFlow SavedModel, its output times {scale:g}",
+        limits=f"converted from a TensorFlow SavedModel, its output times {conventions.scale:g}",
     )
-    grid = PatchGrid(shape, spacing_mm, axes)
-    spec = ModelSpec(grid, normalize, side, mirror, 0.0, card, mirror_centre)
-    return write_model(output, network, spec)
+    return write_model(output, network, conventions.spec(shape, card))
 
 
 def read_savedmodel(folder: Path) -> tuple[nn.Sequential, Shape3]:

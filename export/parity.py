@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from export.from_onnx import OnnxNetwork, read_network
+from export.onnx_network import OnnxNetwork, read_network
 from export.progress import track
 from export.quantize import sibling_paths
 from export.samples import Samples

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from export.conventions import METHOD
 from nigroedge.errors import InputError
-from nigroedge.grid import PatchGrid
-from nigroedge.preprocess import PATCH_AXES, PATCH_SHAPE, PATCH_SPACING_MM
+from nigroedge.preprocess import PATCH_SHAPE
 from nigroedge.spec import ModelCard, ModelSpec
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
@@ -26,15 +27,7 @@ def method_spec(card: ModelCard, *, mirror_centre: str = "n/2") -> ModelSpec:
     mirror_centre : {'n/2', 'n/2-1'}
         Whether the right side is mirrored about the centroid, or cropped and then flipped.
     """
-    return ModelSpec(
-        grid=PatchGrid(PATCH_SHAPE, PATCH_SPACING_MM, PATCH_AXES),
-        normalize="mean",
-        side="both",
-        mirror="right",
-        selftest_sbr=0.0,
-        card=card,
-        mirror_centre=mirror_centre,
-    )
+    return replace(METHOD, mirror_centre=mirror_centre).spec(PATCH_SHAPE, card)
 
 
 def make_card(

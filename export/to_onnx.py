@@ -21,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from export.network import Residual
+from nigroedge.io.writing import write_file
 from nigroedge.model import selftest_patch
 from nigroedge.spec import ModelSpec
 
@@ -35,7 +36,7 @@ def write_model(path: Path, network: nn.Sequential, spec: ModelSpec) -> ModelSpe
     Parameters
     ----------
     path : Path
-        The file to write; replaced if it exists.
+        The file to write; replaced, whole or not at all, if it exists. Folders above it are made.
     network : nn.Sequential
         (n, 1, *spec.grid.shape) float32 → (n, 1) in SBR.
     spec : ModelSpec
@@ -48,6 +49,8 @@ def write_model(path: Path, network: nn.Sequential, spec: ModelSpec) -> ModelSpe
 
     Raises
     ------
+    InputError
+        If the file cannot be written.
     TypeError
         If a module of the network has no ONNX operation here.
     onnx.checker.ValidationError
@@ -56,7 +59,7 @@ def write_model(path: Path, network: nn.Sequential, spec: ModelSpec) -> ModelSpe
     spec = replace(spec, selftest_sbr=selftest_sbr(network, spec))
     model = _model(network, spec)
     onnx.checker.check_model(model, full_check=True)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    write_file(path, model.SerializeToString(deterministic=True), if_exists="replace")
     return spec
 
 

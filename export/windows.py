@@ -27,7 +27,7 @@ from nigroedge.grid import PatchGrid
 from nigroedge.io.file_array import FileArray
 from nigroedge.io.nifti import load_volume
 from nigroedge.io.open_file import OpenFile, about
-from nigroedge.preprocess import crop_on_grid, prepare_patch
+from nigroedge.preprocess import crop_on_grid, normalize, prepare_patch
 from nigroedge.spec import ModelSpec
 from nigroedge.study.images import without_path
 from nigroedge.study.table import Row
@@ -35,6 +35,8 @@ from nigroedge.volume import Volume
 
 Floats = npt.NDArray[np.float64]
 Window = npt.NDArray[np.float32]
+Patches = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.intp]
 
 #: Voxels of a window beyond the patch, at both ends of each patch axis: room for training to move
 #: the centroid by 3, and in the plane for the corners of a patch turned by 8° (12.5 mm · sin 8°).
@@ -211,6 +213,13 @@ def cut_window(volume: Volume, row: Row, spec: ModelSpec) -> Window:
     prepare_patch(volume, row.centre_mm, grid, spec.normalize)
     wider = replace(grid, shape=window_shape(grid))
     return crop_on_grid(_padded(volume, grid), row.centre_mm, wider)
+
+
+def prepared(windows: Windows, rows: Rows, spec: ModelSpec) -> Patches:
+    """Give the rows' patches as the model will see them in use: (n, X, Y, Z)."""
+    inner = tuple(slice(m, m + n) for m, n in zip(MARGIN, spec.grid.shape, strict=True))
+    cut = (np.ascontiguousarray(windows.window(row)[inner]) for row in rows)
+    return np.stack([normalize(patch, spec.normalize) for patch in cut])
 
 
 def _padded(volume: Volume, grid: PatchGrid) -> Volume:

@@ -82,6 +82,22 @@ def slab(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def table(tmp_path_factory) -> Path:
+    """A simulated cohort of six: four train, one validates, one tests."""
+    from tests.training_runs import write_table
+
+    return write_table(tmp_path_factory.mktemp("cohort"))
+
+
+@pytest.fixture(scope="session")
+def trained(table, tmp_path_factory) -> Path:
+    """Folder of a run of two epochs on it that was not cut off; run.onnx is its model."""
+    from tests.training_runs import trained_run
+
+    return trained_run(table, tmp_path_factory.mktemp("whole"))
+
+
 @pytest.fixture
 def run(capsys):
     """Run the command line in this process; give exit code, output and complaint."""

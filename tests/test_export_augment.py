@@ -10,8 +10,10 @@ from scipy.spatial.transform import Rotation
 from export.augment import Augmentation, augment, rotation
 from export.windows import MARGIN
 from nigroedge.errors import InputError
+from nigroedge.grid import PatchGrid
 
-SHAPE, SPACING = (12, 10, 6), (0.5, 0.5, 1.0)
+GRID = PatchGrid((12, 10, 6), (0.5, 0.5, 1.0), "ALI")
+SHAPE, SPACING = GRID.shape, GRID.spacing_mm
 OFF = dict.fromkeys(("jitter", "rotation_deg", "contrast", "blur", "noise"), 0)
 NONE = Augmentation(**OFF)
 WINDOW = np.random.default_rng(0).uniform(100, 900, np.array(SHAPE) + 2 * np.array(MARGIN))
@@ -29,7 +31,7 @@ STRENGTHS = st.builds(
 
 
 def changed(augmentation, seed, window=WINDOW):
-    return augment(window, SHAPE, SPACING, augmentation, np.random.default_rng(seed))
+    return augment(window, GRID, augmentation, np.random.default_rng(seed))
 
 
 @given(seed=st.integers(0, 1 << 32))

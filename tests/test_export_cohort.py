@@ -129,7 +129,7 @@ def test_two_processes_and_a_run_cut_off_give_the_same_bits(cohort, tmp_path):
     # As a kill leaves it: no table, some images, one half written.
     (tmp_path / "table.tsv").unlink()
     whole = tmp_path / "images" / "sim-00002_left.nii"
-    (tmp_path / "images" / ".sim-00002_left.nii").write_bytes(whole.read_bytes()[:1000])
+    (tmp_path / "images" / ".nigroedge-0123.partial").write_bytes(whole.read_bytes()[:1000])
     whole.unlink()
     (tmp_path / "images" / "sim-00004_right.nii").unlink()
     simulate_cohort(FAST, N, tmp_path, workers=1)

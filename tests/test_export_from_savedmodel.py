@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from export.conventions import Conventions
 from export.from_savedmodel import convert, read_savedmodel, rebuild
 from nigroedge.engine.openvino import import_openvino
 from nigroedge.errors import ModelError
@@ -149,20 +150,14 @@ def convert_released(shared_data, path, **conventions):
     convert(
         shared_data / "mri_dat/net_vgg_left",
         path,
-        normalize="mean",
-        axes="ALI",
-        spacing_mm=(0.5, 0.5, 1.0),
-        scale=6.84,
+        Conventions(normalize="mean", axes="ALI", scale=6.84, **conventions),
         name="released",
         licence="test data",
-        **conventions,
     )
 
 
 def test_the_released_network_gives_the_published_sbr(shared_data, tmp_path):
-    convert_released(
-        shared_data, tmp_path / "left.onnx", side="left", mirror="none", mirror_centre="n/2"
-    )
+    convert_released(shared_data, tmp_path / "left.onnx", side="left")
     patch = load_volume(shared_data / "mri_dat/left_patch.nii.gz").voxels.astype(np.float32)
     model = load_model(tmp_path / "left.onnx")
 

@@ -8,7 +8,7 @@ from nigroedge.model import load_model
 
 
 def test_init_writes_a_model_that_loads(tmp_path, capsys):
-    path, again = tmp_path / "m.onnx", tmp_path / "again.onnx"
+    path, again = tmp_path / "new/folder/m.onnx", tmp_path / "again.onnx"
 
     assert 0 == main(["init", "--preset", "mri-dat", "--seed", "7", "-o", str(path)])
     assert f"{path}\n" == capsys.readouterr().out

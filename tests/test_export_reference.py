@@ -2,15 +2,21 @@
 """The whole chain in miniature: from nothing to a bundled model and its scores, and on again."""
 
 import json
+import re
+from dataclasses import asdict
 
 import pytest
 
 from export.__main__ import main as export
+from export.chain import MINIATURE, REFERENCE, Chain
 from export.cohort import deal
-from export.reference import MINIATURE, REFERENCE, bundle, reference
+from export.reference import bundle, reference
+from nigroedge.artefact import read_artefact
 from nigroedge.cli import main as nigroedge
 from nigroedge.errors import NigroedgeError
-from nigroedge.model import load_model
+from nigroedge.model import REFERENCE as REFERENCE_FILE
+from nigroedge.model import load_model, read_spec
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +30,7 @@ def folder(tmp_path_factory):
 
 
 def run(folder, export=export, nigroedge=nigroedge):
-    return reference(MINIATURE, folder, threads=1, export=export, nigroedge=nigroedge)
+    return reference(Chain(MINIATURE, folder, 1, export, nigroedge))
 
 
 def test_the_chain_leaves_scores_with_every_baseline_beside_them(folder):
@@ -86,6 +92,17 @@ def test_the_bundle_is_the_model_with_its_siblings(folder, tmp_path):
     assert {"results.json", "learning-curve.svg", *logs} == {
         path.name for path in (tmp_path / "study").iterdir()
     }
+
+
+def test_what_is_quoted_of_the_bundled_model_is_of_the_bundled_files():
+    results = json.loads((ROOT / "docs/study/results.json").read_text())
+    for name in ("reference", "reference.int8"):
+        artefact = read_artefact(ROOT / f"nigroedge/models/{name}.onnx")
+        assert [artefact.sha256] == [file["sha256"] for file in results["models"][name]]
+        assert results["card"] == asdict(read_spec(artefact).card)
+    quoted = re.findall(r"\breference, sha256 (\w+)", (ROOT / "README.md").read_text())
+
+    assert {read_artefact(REFERENCE_FILE).sha256} == set(quoted)
 
 
 def test_the_reference_plan_is_that_of_the_study():

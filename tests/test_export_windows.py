@@ -11,9 +11,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from export.learner import prepared
 from export.spec import make_card, method_spec
-from export.windows import MARGIN, cut_window, load_windows, windows_name
+from export.windows import MARGIN, cut_window, load_windows, prepared, windows_name
 from nigroedge.errors import InputError, TableError
 from nigroedge.io.nifti import load_volume
 from nigroedge.phantom import simulate
@@ -136,8 +135,7 @@ def test_windows_cut_short_while_they_are_learned_from_are_an_error(table, tmp_p
         "import os, sys\n"
         "from pathlib import Path\n"
         "import numpy as np\n"
-        "from export.learner import prepared\n"
-        "from export.windows import load_windows\n"
+        "from export.windows import load_windows, prepared\n"
         "from nigroedge.errors import InputError\n"
         "from nigroedge.study.table import read_table\n"
         "from tests.test_export_windows import SPEC\n"

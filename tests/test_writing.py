@@ -306,3 +306,12 @@ def test_nobody_in_the_package_writes_in_another_way():
 
     assert set() == {path for path, calls in found.items() if calls} - allowed
     assert writing.__file__ == str(ROOT / "nigroedge/io/writing.py")
+
+
+def test_what_a_killed_program_left_is_removed_and_nothing_else(tmp_path):
+    kept = [tmp_path / name for name in ("a.nii", ".nigroedge-0.partial.txt", "x.partial", ".b")]
+    for path in (*kept, tmp_path / ".nigroedge-0123abcd.partial"):
+        path.write_text("x")
+    writing.remove_leftovers(tmp_path)
+
+    assert sorted(kept) == sorted(tmp_path.iterdir())

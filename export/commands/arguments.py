@@ -12,6 +12,7 @@ from nigroedge.grid import PatchGrid
 from nigroedge.spec import MIRROR_CENTRES, MIRRORS, SIDES
 
 if TYPE_CHECKING:
+    from export.conventions import Conventions
     from export.samples import Purpose, Samples
     from nigroedge.spec import ModelSpec
 
@@ -54,8 +55,17 @@ def add_output(command: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="model file to write; replaced if it exists",
+        help="model file to write, and folders above it; replaced if it exists",
     )
+
+
+def checked_output(options: argparse.Namespace) -> Path:
+    """Give -o FILE; refuse before the work what could not be written after it."""
+    from nigroedge.io.writing import check_writable
+
+    path: Path = options.output
+    check_writable([path], if_exists="replace")
+    return path
 
 
 def add_learning_threads(command: argparse.ArgumentParser) -> None:
@@ -116,7 +126,7 @@ def add_conventions(command: argparse.ArgumentParser) -> None:
     )
     add(
         "--normalize",
-        type=_normalization,
+        type=normalization,
         required=True,
         metavar="HOW",
         help="of its patches: none, mean, 'divide K', zscore, zscore-nonzero, minmax or "
@@ -127,17 +137,23 @@ def add_conventions(command: argparse.ArgumentParser) -> None:
     add("--scale", type=factor, required=True, help="SBR = scale · its output")
 
 
-def _normalization(text: str) -> str:
-    from nigroedge.preprocess import keeps_signs
+def conventions(options: argparse.Namespace) -> Conventions:
+    """Give what was said of a network from elsewhere."""
+    centre = _mirror_centre(options)  # before what takes seconds
+    from export.conventions import Conventions
 
-    try:
-        keeps_signs(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
+    return Conventions(
+        side=options.side,
+        normalize=options.normalize,
+        axes=options.axes,
+        mirror=options.mirror,
+        mirror_centre=centre,
+        spacing_mm=options.spacing,
+        scale=options.scale,
+    )
 
 
-def mirror_centre(options: argparse.Namespace) -> str:
+def _mirror_centre(options: argparse.Namespace) -> str:
     """Give --mirror-centre, which nobody but who trained the network knows: it is never guessed."""
     asked: str | None = options.mirror_centre
     if options.mirror == "none" and asked is not None:
@@ -150,7 +166,7 @@ def mirror_centre(options: argparse.Namespace) -> str:
     return asked or "n/2"
 
 
-# ---- numbers -------------------------------------------------------------------------------------
+# ---- numbers and words ---------------------------------------------------------------------------
 
 
 def natural(text: str) -> int:
@@ -199,6 +215,17 @@ def factor(text: str) -> float:
     if not math.isfinite(value) or value == 0:
         raise argparse.ArgumentTypeError(f"expected a number other than 0, got {text!r}")
     return value
+
+
+def normalization(text: str) -> str:
+    """Read how patches are normalised, as a model file has it."""
+    from nigroedge.preprocess import keeps_signs
+
+    try:
+        keeps_signs(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def axes(text: str) -> str:

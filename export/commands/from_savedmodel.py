@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from export.commands.arguments import add_conventions, add_output, mirror_centre
+from export.commands.arguments import add_conventions, add_output, checked_output, conventions
 from export.commands.written import Written
 from nigroedge.subcommand import Progress, Subcommand
 
@@ -27,23 +27,12 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace, progress: Progress) -> Written:
-    centre = mirror_centre(options)  # refused before what takes seconds
+    said, output = conventions(options), checked_output(options)
     from export.from_savedmodel import convert
 
-    convert(
-        options.folder,
-        options.output,
-        side=options.side,
-        mirror=options.mirror,
-        mirror_centre=centre,
-        normalize=options.normalize,
-        axes=options.axes,
-        spacing_mm=options.spacing,
-        scale=options.scale,
-        name=options.name or options.folder.resolve().name,
-        licence=options.licence,
-    )
-    return Written(options.output)
+    name = options.name or options.folder.resolve().name
+    convert(options.folder, output, said, name=name, licence=options.licence)
+    return Written(output)
 
 
 COMMAND = Subcommand(

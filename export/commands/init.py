@@ -5,7 +5,13 @@ from __future__ import annotations
 
 import argparse
 
-from export.commands.arguments import add_mirror_centre, add_output, add_preset, natural
+from export.commands.arguments import (
+    add_mirror_centre,
+    add_output,
+    add_preset,
+    checked_output,
+    natural,
+)
 from export.commands.written import Written
 from nigroedge.subcommand import Progress, Subcommand
 
@@ -18,14 +24,15 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace, progress: Progress) -> Written:
+    output = checked_output(options)
     from export.init import random_model
     from export.to_onnx import write_model
 
     network, spec = random_model(
         options.preset, seed=options.seed, mirror_centre=options.mirror_centre
     )
-    write_model(options.output, network, spec)
-    return Written(options.output)
+    write_model(output, network, spec)
+    return Written(output)
 
 
 COMMAND = Subcommand("init", "write a model file with random weights", _add_arguments, _run)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from export.commands.arguments import COHORT_TABLE, add_output, add_windows
+from export.commands.arguments import COHORT_TABLE, add_output, add_windows, checked_output
 from export.commands.written import Written
 from nigroedge.subcommand import Progress, Subcommand
 
@@ -18,11 +18,10 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace, progress: Progress) -> Written:
+    output = checked_output(options)
     from export.train import write_best
 
-    return Written(
-        write_best(options.checkpoint, options.cohort, options.output, cache=options.cache)
-    )
+    return Written(write_best(options.checkpoint, options.cohort, output, cache=options.cache))
 
 
 COMMAND = Subcommand(

@@ -30,13 +30,12 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace, progress: Progress) -> Written:
     from export.__main__ import main as export
-    from export.reference import MINIATURE, REFERENCE, bundle, reference
+    from export.chain import MINIATURE, REFERENCE, Chain
+    from export.reference import bundle, reference
     from nigroedge.cli import main as nigroedge
 
     plan = MINIATURE if options.miniature else REFERENCE
-    results = reference(
-        plan, options.output, threads=options.threads, export=export, nigroedge=nigroedge
-    )
+    results = reference(Chain(plan, options.output, options.threads, export, nigroedge))
     if options.bundle:
         bundle(plan, options.output, _ROOT / "nigroedge" / "models", _ROOT / "docs" / "study")
     return Written(results)

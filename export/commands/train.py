@@ -22,7 +22,7 @@ from nigroedge.subcommand import Progress, Subcommand
 
 if TYPE_CHECKING:
     from export.augment import Augmentation
-    from export.learner import Recipe
+    from export.recipe import Recipe
 
 _EPILOG = """\
 TABLE is a CSV or TSV with participant_id,side,image,x,y,z,sbr and optionally split, reading
@@ -66,7 +66,8 @@ def _add_augmentation(command: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace, progress: Progress) -> Written:
-    from export.train import TrainConfig, train
+    from export.course import TrainConfig
+    from export.train import train
 
     config = TrainConfig(
         preset=options.preset,
@@ -83,7 +84,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> Written:
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
-    from export.learner import Recipe
+    from export.recipe import Recipe
 
     return Recipe(
         epochs=options.epochs,

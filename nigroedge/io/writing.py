@@ -21,6 +21,9 @@ from nigroedge.names import quoted
 IfExists = Literal["refuse", "replace", "keep"]
 
 
+_PARTIAL = ".nigroedge-{}.partial"
+
+
 class _Part(NamedTuple):
     """A file that has not got its name yet."""
 
@@ -163,6 +166,12 @@ def check_writable(
                 checked.add(folder)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what programs that were killed have left in a folder that no other writes to."""
+    for partial in folder.glob(_PARTIAL.format("*")):
+        _remove(partial)
+
+
 @contextmanager
 def scratch_folder(beside: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a folder beside a file or folder that may not be there yet; it goes with the block."""
@@ -196,7 +205,7 @@ def _nearest(folder: Path) -> Path:
 
 def _partial_name() -> str:
     """A name of its own: neither its length nor its ending is that of the file to be."""
-    return f".nigroedge-{os.urandom(8).hex()}.partial"
+    return _PARTIAL.format(os.urandom(8).hex())
 
 
 def _rename_to_new(partial: Path, path: Path) -> None:

@@ -7,6 +7,7 @@ readings of the file as well as two ways to compute.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from nigroedge.errors import ModelError
+from nigroedge.names import readable
 
 Tensors = list[torch.Tensor]
 Attributes = Mapping[str, object]
@@ -35,8 +37,12 @@ def read_network(path: Path) -> OnnxNetwork:
     ModelError
         If the graph has another operation, or another setting of one, than the presets use.
     """
-    model = onnx.load(path, load_external_data=False)
-    return OnnxNetwork(model.graph, where=str(path))
+    return network_of(path.read_bytes(), where=path)
+
+
+def network_of(content: bytes, *, where: str | os.PathLike[str]) -> OnnxNetwork:
+    """Read the bytes of a float model file, as `read_network`; `where` is for its errors."""
+    return OnnxNetwork(onnx.load_from_string(content).graph, where=readable(where))
 
 
 class OnnxNetwork(nn.Module):
