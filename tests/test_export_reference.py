@@ -60,6 +60,13 @@ def test_the_report_is_written_for_every_evaluation(folder):
         assert "not comparable" in (folder / name / "report.html").read_text()
 
 
+def test_the_command_prints_one_object(folder, capsys):
+    (folder / "reference" / "reference.int8.onnx").unlink()  # so that a command runs, which prints
+
+    assert 0 == export(["reference", "--miniature", "--json", "--threads", "1", "-o", str(folder)])
+    assert {"written": [str(folder / "results.json")]} == json.loads(capsys.readouterr().out)
+
+
 def test_what_is_there_is_not_done_again(folder):
     def never(line):
         raise AssertionError(f"ran {line}")
