@@ -300,6 +300,7 @@ ELSEWHERE = {
     "nigroedge/study/figure.py": "memory",
     "export/curve.py": "a file of the one way",
     "export/findings.py": "a file of the one way",
+    "export/windows.py": "a scratch folder, which gets its name when it is whole",
     "export/run.py": "a file of the one way",
     "export/quantize.py": "a scratch folder, from where the one way takes it",
 }
