@@ -16,8 +16,8 @@ import nigroedge.cli
 from docs.site.commands import command_pages, subcommands
 from docs.site.markdown import LINK, code_blocks, prose
 from docs.site.stage import DOCS, page_paths, stage
+from tests.c_library import declared, exported
 from tests.conftest import ROOT
-from tests.test_capi import declared, exported
 
 PAGES = [path for path in page_paths() if "notes" not in path.parts]
 NOTES = [path for path in page_paths() if "notes" in path.parts]
@@ -112,7 +112,7 @@ def test_a_page_that_no_menu_has_is_found(tmp_path):
 
 SOURCES = [
     path
-    for folder in ("nigroedge", "export", "bench", "tests", "examples")
+    for folder in ("nigroedge", "export", "csrc", "bench", "tests", "examples")
     for path in sorted((ROOT / folder).rglob("*"))
     if path.suffix in {".py", ".pyi", ".h", ".cpp", ".inc", ".c", ".cs", ".txt"}
 ]

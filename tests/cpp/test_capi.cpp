@@ -281,6 +281,38 @@ void test_bad_models() {
     that(std::string(nigro_last_error()).find("self-test") != std::string::npos, "says self-test");
 }
 
+// The tiny model's metadata in format 2, with one key more and perhaps no side mirrored.
+tiny::Metadata format_2(const std::string& key, const std::string& value, bool is_mirrored = true) {
+    tiny::Metadata entries = tiny::metadata();
+    for (auto& [name, text] : entries) {
+        if (name == "format") text = "2";
+        if (name == "mirror" && !is_mirrored) text = "none";
+    }
+    entries.emplace_back(key, value);
+    return entries;
+}
+
+void test_format_2(const Scan& scan) {
+    nigro_model* about = opened(tiny::model());
+    nigro_model* same = opened(tiny::model(1, format_2("mirror_centre", "n/2")));
+    nigro_model* flipped = opened(tiny::model(1, format_2("mirror_centre", "n/2-1")));
+    const Answer want = predicted(about, scan.volume);
+    const Answer got = predicted(flipped, scan.volume);
+    that(want == predicted(same, scan.volume), "n/2 is what format 1 means");
+    that(got.status == NIGRO_OK && check::same(want.sbr[0], got.sbr[0]), "left is not mirrored");
+    that(!check::same(want.sbr[1], got.sbr[1]), "right is another patch");
+    for (nigro_model* model : {about, same, flipped}) nigro_model_free(model);
+
+    for (const char* bad : {"", "n/2+1", "n/2-1 ", "24"})
+        expect_model(NIGRO_BAD_MODEL, tiny::model(1, format_2("mirror_centre", bad)), bad);
+    expect_model(NIGRO_BAD_MODEL, tiny::model(1, format_2("mirror_centre", "n/2-1", false)),
+                 "n/2-1 where no side is mirrored");
+    expect_model(NIGRO_BAD_MODEL, tiny::model(1, format_2("task", "find")), "another task");
+    tiny::Metadata entries = tiny::metadata();
+    entries.emplace_back("mirror_centre", "n/2");
+    expect_model(NIGRO_BAD_MODEL, tiny::model(1, entries), "a key of format 2 in format 1");
+}
+
 void test_a_side_that_is_not_served(const Scan& scan) {
     tiny::Metadata entries = tiny::metadata();
     for (auto& [key, value] : entries)
@@ -426,6 +458,7 @@ int main(int argc, char** argv) {
         test_bad_calls(model, scan);
         test_left_is_left(model, scan);
         test_bad_models();
+        test_format_2(scan);
         test_a_side_that_is_not_served(scan);
         test_last_error_belongs_to_the_thread();
         test_threads(scan);
