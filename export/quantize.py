@@ -80,7 +80,7 @@ def quantize(model: Path, samples: Samples) -> list[Path]:
     """
     paths = sibling_paths(model)
     float_model = onnx.load(model)
-    wanted = _run_onnx(float_model, samples.patches)
+    wanted = _run_onnx(float_model, samples.patches, "running the float model")
     _write_qdq(float_model, paths["onnx"], samples.patches, wanted)
     _write_ir(float_model, paths["openvino"], samples.patches, wanted)
     try:
@@ -137,18 +137,20 @@ def _write_qdq(model: onnx.ModelProto, path: Path, patches: Patches, wanted: Arr
     )
     quantized = onnx.load(path)
     onnx.helper.set_model_props(quantized, metadata)
-    _fold_line(quantized, *line(_run_onnx(quantized, patches), wanted))
+    got = _run_onnx(quantized, patches, f"running {path.name}")
+    _fold_line(quantized, *line(got, wanted))
     path.write_bytes(quantized.SerializeToString(deterministic=True))
 
 
-def _run_onnx(model: onnx.ModelProto, patches: Patches) -> Array:
+def _run_onnx(model: onnx.ModelProto, patches: Patches, what: str) -> Array:
     """Run (n, X, Y, Z) patches one by one → (n,) SBR."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = resolve_threads(None)
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    return np.array([session.run(None, {"patch": p[None, None]})[0].item() for p in patches])
+    tracked = track(patches, what, total=len(patches))
+    return np.array([session.run(None, {"patch": p[None, None]})[0].item() for p in tracked])
 
 
 def _fold_line(model: onnx.ModelProto, slope: float, offset: float) -> None:
@@ -168,7 +170,8 @@ def _write_ir(model: onnx.ModelProto, path: Path, patches: Patches, wanted: Arra
     # convert_model folds the shapes of the biases; from read_model nncf would find no bias to
     # correct.
     quantized = _quantize_with_nncf(openvino.convert_model(_without_metadata(model)), patches)
-    _fold_line_into_ir(openvino, quantized, *line(_run_ir(openvino, quantized, patches), wanted))
+    got = _run_ir(openvino, quantized, patches, f"running {path.name}")
+    _fold_line_into_ir(openvino, quantized, *line(got, wanted))
     for entry in model.metadata_props:
         section, name = entry.key.split(".", 1)
         quantized.set_rt_info(entry.value, [section, name])
@@ -205,11 +208,12 @@ def _quantize_with_nncf(float_model: Any, patches: Patches) -> Any:
         )
 
 
-def _run_ir(openvino: Any, model: Any, patches: Patches) -> Array:
+def _run_ir(openvino: Any, model: Any, patches: Patches, what: str) -> Array:
     """Run (n, X, Y, Z) patches one by one → (n,) SBR."""
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": resolve_threads(None)}
     run = openvino.compile_model(model, "CPU", settings)
-    return np.array([run(patch[None, None])[0].item() for patch in patches])
+    tracked = track(patches, what, total=len(patches))
+    return np.array([run(patch[None, None])[0].item() for patch in tracked])
 
 
 def _fold_line_into_ir(openvino: Any, model: Any, slope: float, offset: float) -> None:

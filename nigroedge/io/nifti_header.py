@@ -32,6 +32,9 @@ MAX_TRANSFORM_GAP_MM = 1.0
 #: patch is cut, and more than comes of pixdim's being rounded to two digits.
 MAX_LENGTH_GAP = 0.01
 
+#: Stored types that are made narrower as they are read.
+NARROWED_DTYPES = ("i8", "u8")
+
 TRANSFORMS = ("sform", "qform")
 
 
@@ -226,9 +229,9 @@ def _dtype(fields: Fields, order: Order) -> np.dtype[Any]:
     if code not in DATATYPES:
         raise FormatError(f"expected a NIfTI datatype, got the unknown code {code}")
     name, stored = DATATYPES[code]
-    if stored not in STORED_DTYPES:
+    if stored not in (*STORED_DTYPES, *NARROWED_DTYPES):
         raise InputError(
-            f"expected voxels of 8, 16 or 32 bit integers or 32 or 64 bit floats, "
+            f"expected voxels of integers or of 32 or 64 bit floats, "
             f"got {name} (NIfTI datatype {code})"
         )
     return np.dtype(stored).newbyteorder(order)
