@@ -209,5 +209,5 @@ def c_example(tmp_path_factory) -> Path:
 
 
 def test_only_the_functions_of_the_header_are_exported(place):
-    assert 9 == len(declared())
+    assert 10 == len(declared())
     assert declared() == exported(place[1])
