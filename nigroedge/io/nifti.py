@@ -19,6 +19,7 @@ from nigroedge.io.file_array import FileArray
 from nigroedge.io.nifti_header import (
     MAX_HEADER_BYTES,
     MAX_TRAILING_BYTES,
+    NARROWED_DTYPES,
     TRANSFORMS,
     Layout,
     NiftiHeader,
@@ -70,7 +71,8 @@ def load_volume(path: str | os.PathLike[str], *, transform: str | None = None) -
     Returns
     -------
     Volume
-        Voxels of shape (nx, ny, nz) as stored, in Fortran order and the file's byte order.
+        Voxels of shape (nx, ny, nz) as stored, in Fortran order and the file's byte order; 64 bit
+        integers as 32 bit ones or, beyond those, float64.
 
     Raises
     ------
@@ -82,7 +84,8 @@ def load_volume(path: str | os.PathLike[str], *, transform: str | None = None) -
         corner of the volume, or lengths are not in millimetres.
     InputError
         If the file cannot be read, holds more than one volume or more than 1 GiB gunzipped, or
-        voxels of a type that is not served (RGB, complex, 64 bit integers, long doubles).
+        voxels of a type that is not served (RGB, complex, long doubles, 64 bit integers beyond
+        2⁵³).
     """
     series = _load(path, transform, max_dims=3)
     with about(path), np.errstate(all="ignore"):  # a hostile affine overflows: refused
@@ -235,9 +238,25 @@ def _read_voxels(
     file: OpenFile, path: str | os.PathLike[str], layout: Layout
 ) -> npt.NDArray[Any] | FileArray:
     if _is_gzip(file):
-        return _gunzipped(file, layout)
+        return _served(_gunzipped(file, layout))
     layout.check_size(file.size)
-    return FileArray(file, path, layout.dtype, layout.offset, layout.shape, order="F")
+    voxels = FileArray(file, path, layout.dtype, layout.offset, layout.shape, order="F")
+    if layout.dtype.str[1:] not in NARROWED_DTYPES:
+        return voxels
+    if layout.end > MAX_GUNZIPPED_BYTES:
+        raise InputError(
+            f"expected at most {MAX_GUNZIPPED_BYTES} bytes of 64 bit integers, got {layout.end}; "
+            f"store them in 16 or 32 bits"
+        )
+    return _served(voxels.read())
+
+
+def _served(voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if voxels.dtype.str[1:] not in NARROWED_DTYPES:
+        return voxels
+    from nigroedge.io.narrow import narrowed  # nearly no image needs it
+
+    return narrowed(voxels)
 
 
 def _gunzipped(file: OpenFile, layout: Layout) -> npt.NDArray[Any]:

@@ -32,14 +32,14 @@ MAX_TRANSFORM_GAP_MM = 1.0
 #: patch is cut, and more than comes of pixdim's being rounded to two digits.
 MAX_LENGTH_GAP = 0.01
 
+#: Stored types that are made narrower as they are read.
+NARROWED_DTYPES = ("i8", "u8")
+
 TRANSFORMS = ("sform", "qform")
 
 #: Codes of a transform to the scanner's coordinates (1), or to those of another scan (2), which
 #: programs also write for want of a better; beyond them are standard spaces.
 _SCANNER_CODES = (1, 2)
-
-#: A series is converted when it is read, so that it may be of what no kernel reads in place.
-_SERIES_DTYPES = (*STORED_DTYPES, "i8", "u8")
 
 
 class _Version(NamedTuple):
@@ -147,7 +147,7 @@ class NiftiHeader(NamedTuple):
         """
         version, order = _recognise(content)
         fields, is_single = _fields(content, version, order)
-        dtype = _dtype(fields, order, STORED_DTYPES if max_dims == 3 else _SERIES_DTYPES)
+        dtype = _dtype(fields, order)
         least = version.single_vox_offset if is_single else 0
         offset = _vox_offset(fields, least, dtype.itemsize)
         layout = Layout(_shape(fields, max_dims), dtype, offset, int(fields["bitpix"]))
@@ -236,14 +236,14 @@ def _shape(fields: Fields, max_dims: int) -> tuple[int, ...]:
     return tuple(dims[:max_dims])
 
 
-def _dtype(fields: Fields, order: Order, served: tuple[str, ...]) -> np.dtype[Any]:
+def _dtype(fields: Fields, order: Order) -> np.dtype[Any]:
     code = int(fields["datatype"])
     if code not in DATATYPES:
         raise FormatError(f"expected a NIfTI datatype, got the unknown code {code}")
     name, stored = DATATYPES[code]
-    if stored not in served:
+    if stored not in (*STORED_DTYPES, *NARROWED_DTYPES):
         raise InputError(
-            f"expected voxels of 8, 16 or 32 bit integers or 32 or 64 bit floats, "
+            f"expected voxels of integers or of 32 or 64 bit floats, "
             f"got {name} (NIfTI datatype {code})"
         )
     return np.dtype(stored).newbyteorder(order)

@@ -27,7 +27,9 @@ def about(path: str | os.PathLike[str]) -> Iterator[None]:
     except InputError as error:
         raise type(error)(f"{quoted(path)}: {error}") from error
     except OSError as error:
-        raise InputError(f"{quoted(path)}: {error.strerror or type(error).__name__}") from error
+        from nigroedge.io.kind import reason_of  # where something is wrong already
+
+        raise InputError(f"{quoted(path)}: {reason_of(error, path)}") from error
 
 
 class OpenFile:
@@ -57,7 +59,9 @@ class OpenFile:
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         status = os.fstat(self._descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise InputError("expected a regular file")
+            from nigroedge.io.kind import check_regular
+
+            check_regular(status.st_mode)
         self.size = status.st_size
         self._changed_ns = status.st_mtime_ns
 
