@@ -40,6 +40,7 @@ from export.samples import Samples
 from nigroedge.engine import resolve_threads
 from nigroedge.engine.openvino import import_openvino
 from nigroedge.errors import ModelError
+from nigroedge.io.writing import scratch_folder, together
 from nigroedge.model import load_model
 
 Patches = npt.NDArray[np.float32]
@@ -76,20 +77,20 @@ def quantize(model: Path, samples: Samples) -> list[Path]:
     ------
     ModelError
         If one of them fails its self-test or differs from the float model on a calibration patch by
-        more than INT8 may. Nothing is left then.
+        more than INT8 may. What was there before is left then.
     """
     paths = sibling_paths(model)
     float_model = onnx.load(model)
     wanted = _run_onnx(float_model, samples.patches, "running the float model")
-    _write_qdq(float_model, paths["onnx"], samples.patches, wanted)
-    _write_ir(float_model, paths["openvino"], samples.patches, wanted)
-    try:
-        for path in paths.values():
+    with scratch_folder(model) as scratch:
+        made = {engine: scratch / path.name for engine, path in paths.items()}
+        _write_qdq(float_model, made["onnx"], samples.patches, wanted)
+        _write_ir(float_model, made["openvino"], samples.patches, wanted)
+        for path in made.values():
             _check(path, samples.patches, wanted)
-    except ModelError:
-        for path in (*paths.values(), paths["openvino"].with_suffix(".bin")):
-            path.unlink()
-        raise
+        with together() as files:
+            for path in (*made.values(), made["openvino"].with_suffix(".bin")):
+                files.write(model.with_name(path.name), path.read_bytes(), if_exists="replace")
     return list(paths.values())
 
 
@@ -98,8 +99,8 @@ def _check(path: Path, patches: Patches, wanted: Array) -> None:
     worst = float(np.abs(model.predict_patches(patches) - wanted).max())
     if worst > model.engine.tolerance:
         raise ModelError(
-            f"model file {path}: expected at most {model.engine.tolerance:g} SBR from the float "
-            f"model on the calibration patches, got {worst:.3g}"
+            f"model file {path.name}: expected at most {model.engine.tolerance:g} SBR from the "
+            f"float model on the calibration patches, got {worst:.3g}"
         )
 
 

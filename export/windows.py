@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -27,6 +26,7 @@ from nigroedge.grid import PatchGrid
 from nigroedge.io.file_array import FileArray
 from nigroedge.io.nifti import load_volume
 from nigroedge.io.open_file import OpenFile, about
+from nigroedge.io.writing import scratch_folder
 from nigroedge.preprocess import crop_on_grid, normalize, prepare_patch
 from nigroedge.spec import ModelSpec
 from nigroedge.study.images import without_path
@@ -157,21 +157,28 @@ def _image(row: Row) -> Path:
 
 def _cut_table(rows: Sequence[Row], spec: ModelSpec, folder: Path) -> None:
     """Cut into a folder beside, renamed when whole, so that no cut-off work is read."""
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     problems: list[str] = []
     cut = track(_cut_rows(rows, spec, problems), "cutting windows", total=len(rows))
-    with about(partial):
-        partial.mkdir(parents=True)
-        with (partial / _FILE_NAME).open("wb") as file:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with about(folder), scratch_folder(folder) as scratch:
+        whole = scratch / folder.name
+        whole.mkdir()
+        with (whole / _FILE_NAME).open("wb") as file:
             file.write(_npy_header((len(rows), *window_shape(spec.grid))))
             for window in cut:
                 file.write(window.astype(_STORED).tobytes())
         if not problems:
-            partial.rename(folder)
+            _take_name(whole, folder)
     if problems:
-        shutil.rmtree(partial)
         raise TableError("images of the table", problems)
+
+
+def _take_name(whole: Path, folder: Path) -> None:
+    try:
+        whole.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else another run has cut the same meanwhile
+            raise
 
 
 def _cut_rows(rows: Sequence[Row], spec: ModelSpec, problems: list[str]) -> Iterator[Window]:

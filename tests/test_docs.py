@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages: what they say can be typed, links lead somewhere, and they are short."""
 
+import hashlib
 import os
 import re
 import shlex
@@ -8,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,7 @@ import nigroedge.cli
 from docs.site.commands import command_pages, subcommands
 from docs.site.markdown import LINK, code_blocks, prose
 from docs.site.stage import DOCS, page_paths, stage
+from nigroedge.model import REFERENCE
 from tests.c_library import declared, exported
 from tests.conftest import ROOT
 
@@ -25,6 +28,8 @@ FRONT = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 
 #: Words of all pages but the notes, and of the README: what a user may be asked to read.
 MAX_WORDS, MAX_README_WORDS = 11_000, 700
+#: Five minutes, code and tables included, at 300 words a minute.
+MAX_PAGE_WORDS = 1_500
 #: What a reader sees of a line before an editor or a terminal wraps it.
 MAX_LINE = 100
 #: Options of other programs that pages name.
@@ -75,6 +80,18 @@ def test_a_page_for_users_begins_with_a_command(path):
 def test_the_pages_for_users_are_short():
     assert sum(len(path.read_text().split()) for path in PAGES) <= MAX_WORDS
     assert len((ROOT / "README.md").read_text().split()) < MAX_README_WORDS
+
+
+@pytest.mark.parametrize("path", PAGES, ids=named)
+def test_a_page_for_users_is_read_in_minutes(path):
+    assert len(path.read_text().split()) <= MAX_PAGE_WORDS
+
+
+@every_page
+def test_the_hash_of_the_bundled_model_is_its_own(path):
+    said = set(re.findall(r"reference, sha256 ([0-9a-f]+)", path.read_text()))
+
+    assert said <= {hashlib.sha256(Path(REFERENCE).read_bytes()).hexdigest()}
 
 
 # ------------------------------------------------------------------------------------------ links

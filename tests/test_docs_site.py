@@ -7,9 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from docs.site.check import problems_of
 from docs.site.commands import command_pages
+from docs.site.markdown import code_blocks, outside_code, prose
 from docs.site.stage import PACKAGES, page_paths, stage
 from tests.conftest import ROOT
 
@@ -63,6 +66,26 @@ def test_links_to_files_of_the_repository_lead_to_pages_that_show_them(tmp_path)
     page = (tmp_path / "pages/embedding.md").read_text()
     assert "](files/csrc-include-nigroedge.h.md)" in page
     assert "](../" not in page
+
+
+PIECES = st.sampled_from(
+    ["words `--option` here", "```sh\nls --all\n```", "````c\n```\n````", "# Title"]
+)
+
+
+@given(st.lists(PIECES, max_size=8))
+def test_code_is_told_from_prose(pieces):
+    text = "\n\n".join(pieces) + "\n"
+
+    assert text == outside_code(text, lambda part: part)
+    assert text.count("\n") == prose(text).count("\n")
+    assert "--all" not in prose(text)
+    assert text.count("--option") == prose(text).count("--option")
+    languages = [language for language, _ in code_blocks(text)]
+    assert [piece.strip("`").split("\n")[0] for piece in pieces if piece[0] == "`"] == languages
+    assert text.replace("words", "texts") == outside_code(
+        text, lambda part: part.replace("words", "texts").replace("ls", "rm")
+    )
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from export import windows
 from export.spec import make_card, method_spec
 from export.windows import MARGIN, cut_window, load_windows, prepared, windows_name
 from nigroedge.errors import InputError, TableError
@@ -202,6 +203,24 @@ def test_a_full_disk_is_an_error_that_names_the_folder(table, tmp_path):
     )
 
     assert 1 == done.returncode, done.stderr
-    assert done.stderr.rstrip().endswith(".partial': File too large")
+    assert done.stderr.rstrip().endswith("': File too large")
     assert "Traceback" not in done.stderr
-    load_windows(read_table(table), SPEC, tmp_path)  # what was left behind is in nobody's way
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_two_runs_that_cut_the_same_share_it(table, tmp_path, monkeypatch):
+    rows = read_table(table)
+    cut = windows._cut_rows
+
+    def cut_after_another(*arguments):
+        monkeypatch.setattr(windows, "_cut_rows", cut)
+        load_windows(rows, SPEC, tmp_path)  # the other run is quicker
+        yield from cut(*arguments)
+
+    monkeypatch.setattr(windows, "_cut_rows", cut_after_another)
+    expected = [cut_window(load_volume(row.image), row, SPEC) for row in rows]
+
+    cached = load_windows(rows, SPEC, tmp_path)
+    for index, window in enumerate(expected):
+        np.testing.assert_array_equal(window, cached.window(index))
+    assert [windows_name(rows, SPEC)] == [path.name for path in tmp_path.iterdir()]

@@ -113,6 +113,8 @@ class Series(NamedTuple):
         The value of a voxel is slope · stored + intercept.
     source : Source
         The file that the voxels came from.
+    is_scanners : bool
+        Whether the affine leads to the scanner's coordinates, see `NiftiHeader.is_scanners`.
     """
 
     voxels: npt.NDArray[Any] | FileArray
@@ -120,6 +122,7 @@ class Series(NamedTuple):
     slope: float
     intercept: float
     source: Source
+    is_scanners: bool = True
 
     def volume(self) -> Volume:
         """The one volume of a series of one."""
@@ -157,7 +160,8 @@ def _load(named: str | os.PathLike[str], transform: str | None, *, max_dims: int
         voxels = _read_voxels(voxel_file, named, header.layout)
         files = (voxel_file,) if header.is_single else (header_file, voxel_file)
         source = Source(named, files, (perf_counter() - start) * 1e3)
-        return Series(voxels, affine, header.slope, header.intercept, source)
+        is_scanners = header.is_scanners(transform)
+        return Series(voxels, affine, header.slope, header.intercept, source, is_scanners)
 
 
 def save_volume(

@@ -37,6 +37,10 @@ NARROWED_DTYPES = ("i8", "u8")
 
 TRANSFORMS = ("sform", "qform")
 
+#: Codes of a transform to the scanner's coordinates (1), or to those of another scan (2), which
+#: programs also write for want of a better; beyond them are standard spaces.
+_SCANNER_CODES = (1, 2)
+
 
 class _Version(NamedTuple):
     """Where the versions of NIfTI differ; the byte numbers are those of nifti1.h and nifti2.h."""
@@ -176,6 +180,14 @@ class NiftiHeader(NamedTuple):
             if transform is None and coded[0] == "sform":
                 _check_lengths(sform(self.fields), self.fields)
             return (sform if (transform or coded[0]) == "sform" else qform)(self.fields)
+
+    def is_scanners(self, transform: str | None = None) -> bool:
+        """Whether the affine leads to the scanner's coordinates, not to a standard space.
+
+        Of two transforms that agree, it is enough that one does.
+        """
+        names = TRANSFORMS if transform is None else (transform,)
+        return any(int(self.fields[f"{name}_code"]) in _SCANNER_CODES for name in names)
 
 
 Order = Literal["<", ">"]
