@@ -5,7 +5,7 @@ Mapping was the way of this package until a file that shrank ended the process. 
 384 × 384 × 30 int16 on the local disk, uncompressed, from the file's name to two patches of
 50 × 50 × 20 float32; warm, and with its pages dropped from the system's cache before each turn.
 
-`python bench/test_read.py` times all ways in turns and prints the table of docs/benchmarks.md.
+`python -m bench.test_read` times all ways in turns and prints the table of docs/benchmarks.md.
 """
 
 from __future__ import annotations
