@@ -205,6 +205,13 @@ def test_sidecars_that_contradict_what_is_given_are_refused(mag, given, tesla, m
         check_given(images("mag", mag), images("phase"), given, tesla)
 
 
+def test_a_phase_beside_which_it_says_magnitude_is_refused():
+    phase = images("phase", ImageType=[["ORIGINAL", "M"]] * 3)
+
+    with pytest.raises(InputError, match=r"ImageType of phase in a sidecar of 'phase0\.nii'"):
+        check_given(images("mag"), phase, TIMES, 3)
+
+
 @pytest.mark.parametrize("said", [[0.01, 0.02], [0.01, 0.02, 0.04], [0.03, 0.02, 0.01], [0.05]])
 def test_a_stack_whose_sidecar_has_other_times_is_refused(said):
     with pytest.raises(InputError, match=r"the echo times that are given, 0\.01, 0\.02, 0\.03 s"):

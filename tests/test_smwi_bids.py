@@ -117,6 +117,27 @@ def test_an_echo_may_be_written_as_01(tmp_path):
     assert 3 == len(find_scan(subject).magnitude)
 
 
+def test_magnitude_may_come_without_a_part(tmp_path):
+    """To BIDS an image without a part is a magnitude; some converters leave it out."""
+    subject = make_subject(tmp_path)
+    for path in sorted(subject.rglob("*part-mag*")):
+        path.rename(path.with_name(path.name.replace("_part-mag", "")))
+
+    raw = find_scan(subject)
+
+    assert ["sub-01_echo-1_MEGRE", "sub-01_echo-2_MEGRE", "sub-01_echo-3_MEGRE"] == [
+        path.stem for path in raw.magnitude
+    ]
+
+
+def test_an_image_without_a_part_is_nobodys_beside_a_magnitude_and_without_phase(tmp_path):
+    subject = make_subject(tmp_path)
+    for name in ("sub-01_echo-1_MEGRE.nii", "sub-01_acq-other_echo-1_MEGRE.nii"):
+        (subject / "anat" / name).write_bytes(b"")
+
+    assert {"mag"} == {parse_name(path)[0].get("part") for path in find_scan(subject).magnitude}
+
+
 def test_one_file_of_all_echoes_has_a_list_of_times(tmp_path):
     subject = make_subject(tmp_path, n_echoes=0)
     for part in ("mag", "phase"):

@@ -70,3 +70,11 @@ def test_one_voxel_makes_a_slice():
     magnitude[3, 5, 4, 1] = 1
 
     check_echoes(magnitude, radians)
+
+
+def test_a_background_that_was_cut_out_may_differ_by_echo():
+    magnitude, radians = scan()
+    magnitude[:, :, 0], radians[:, :, 0] = 0, -3
+    magnitude[:4, :, 0, 1], radians[:4, :, 0, 1] = 1, np.arange(15)
+
+    check_echoes(magnitude, radians)

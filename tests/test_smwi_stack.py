@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 
 from nigroedge.errors import FormatError, GeometryError, InputError
+from nigroedge.smwi import MultiEcho
+from nigroedge.smwi.agreement import check_agreement, check_given
+from nigroedge.smwi.bids import beside
+from nigroedge.smwi.phase import read_phase
 from nigroedge.smwi.stack import read_mask, read_stack
 from tests.smwi_phantom import tilted_affine
 from tests.test_smwi_orientation import ORIENTATIONS, stored
@@ -132,3 +136,48 @@ def test_a_wrong_bitpix_is_no_harm_where_the_size_of_the_file_is_right(write):
 def test_what_is_no_number_is_no_mask(write):
     with pytest.raises(InputError, match="complex64"):
         read_mask(write("mask.nii", INSIDE.astype("c8")), AFFINE)
+
+
+# --------------------------------------------------------------------------------------- real data
+
+
+@pytest.mark.parametrize(
+    ("names", "unit", "times", "tesla"),
+    [
+        (("gre3echo/Mag.nii", "gre3echo/Phase.nii"), "full-range", (0.004, 0.008, 0.012), 7.0),
+        (
+            ("philips_gre2/gre_e{}.nii.gz", "philips_gre2/gre_e{}_ph.nii.gz"),
+            "rad",
+            (0.0023, 0.0046),
+            3.0,
+        ),
+    ],
+)
+def test_real_scans_are_read(shared_data, names, unit, times, tesla):
+    """Whole: their units are found, and nothing of what is checked refuses them."""
+    magnitude, phase = (
+        [shared_data / name.format(n) for n in (1, 2)] if "{}" in name else [shared_data / name]
+        for name in names
+    )
+    first = read_stack(magnitude)
+    second = read_stack(phase, target=first.affines[0])
+
+    scan = MultiEcho(first.values, second.values, first.affines[0], times, tesla)
+
+    assert (unit, True) == (scan.phases.unit, scan.phases.is_detected)
+    assert first.is_scanners
+    assert second.is_scanners
+    check_given(
+        [beside(path, "mag") for path in magnitude],
+        [beside(path, "phase") for path in phase],
+        times,
+        tesla,
+    )
+
+
+def test_a_real_difference_of_phases_is_found_in_its_unit_and_refused_as_phase(shared_data):
+    path = shared_data / "siemens_fmap/reference/Si_3_gre_field_magph_e2_ph.nii"
+
+    assert "-4096..4096" == read_phase(read_stack([path]).values).unit
+    with pytest.raises(InputError, match="a difference of two echoes is no phase"):
+        check_agreement([beside(path, "phase")])

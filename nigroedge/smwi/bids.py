@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Find a multi-echo scan in a BIDS folder, and name what comes of it as a BIDS derivative.
 
-Read are MEGRE and T2starw images with part-mag and part-phase, one file an echo or one with all of
-them, and their JSON sidecars with BIDS's inheritance: a sidecar further up counts where a nearer
-one is silent, and those of one level must agree.
+Read are MEGRE and T2starw images of part-mag (or no part) and part-phase, one file an echo or one
+with all of them, and their JSON sidecars with BIDS's inheritance: a sidecar further up counts where
+a nearer one is silent, and those of one level must agree.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from nigroedge.smwi.sidecar import merged, read_sidecar
 
 SUFFIXES = ("MEGRE", "T2starw")
 IMAGE_ENDS = (".nii", ".nii.gz")
+PARTS = ("mag", "phase", None)
 
 _ENTITY = re.compile(r"([a-zA-Z]+)-([a-zA-Z0-9+]+)")
 _LABEL = re.compile(r"[a-zA-Z0-9]+")
@@ -68,21 +69,29 @@ def find_scan(folder: Path) -> RawScan:
 
 
 def _groups(folder: Path) -> dict[str, list[Path]]:
-    """Images by what they share: all entities but echo and part, and the suffix."""
+    """Images by what they share: all entities but echo and part, and the suffix.
+
+    An image without a part is magnitude to BIDS; only beside phase is it one of ours.
+    """
     groups: dict[str, list[Path]] = {}
     for pattern in ("*.nii*", "anat/*.nii*", "ses-*/anat/*.nii*"):
         for path in sorted(folder.glob(pattern)):
             if not path.name.endswith(IMAGE_ENDS):
                 continue
             entities, suffix = parse_name(path)
-            if suffix in SUFFIXES and entities.get("part") in ("mag", "phase"):
+            if suffix in SUFFIXES and entities.get("part") in PARTS:
                 key = _joined({k: v for k, v in entities.items() if k not in ("echo", "part")})
                 groups.setdefault(f"{key}_{suffix}", []).append(path)
-    return groups
+    return {key: paths for key, paths in groups.items() if any(map(_part_of, paths))}
+
+
+def _part_of(path: Path) -> str | None:
+    return parse_name(path)[0].get("part")
 
 
 def _scan(paths: Sequence[Path], folder: Path) -> RawScan:
-    magnitude, phase = (_by_echo(paths, part) for part in ("mag", "phase"))
+    magnitude = _by_echo(paths, "mag") or _by_echo(paths, None)
+    phase = _by_echo(paths, "phase")
     if magnitude.keys() != phase.keys():
         raise InputError(
             f"expected the same echoes of part-mag and part-phase, got "
@@ -97,18 +106,18 @@ def _scan(paths: Sequence[Path], folder: Path) -> RawScan:
     return RawScan(**vars(found), entities=shared)
 
 
-def _by_echo(paths: Sequence[Path], part: str) -> dict[str, Path]:
+def _by_echo(paths: Sequence[Path], part: str | None) -> dict[str, Path]:
     """Files of a part by the number of their echo, which may be written as 01 or 1."""
     found: dict[str, Path] = {}
     for path in paths:
         entities, _ = parse_name(path)
-        if entities["part"] != part:
+        if entities.get("part") != part:
             continue
         echo = entities.get("echo", "1")
         echo = str(int(echo)) if echo.isdecimal() else echo
         if echo in found:
             raise InputError(
-                f"expected one file for echo {echo} of part-{part}, got "
+                f"expected one file for echo {echo} of part-{part or 'mag'}, got "
                 f"{quoted(found[echo].name)} and {quoted(path.name)}: move away the one that does "
                 f"not belong"
             )

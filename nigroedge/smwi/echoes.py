@@ -10,6 +10,9 @@ import numpy as np
 from nigroedge.errors import InputError
 from nigroedge.smwi.fourier import Floats
 
+#: A slice is an image if more than this part of its voxels is. Some scanners cut out a background
+#: that differs a little by echo, so that a slice beyond the head has a few voxels in one alone.
+MIN_IMAGE = 0.5
 #: Every nth voxel along an axis tells most images, and most slices, apart.
 _SPARSE = 7
 
@@ -52,16 +55,17 @@ def _is_same(one: Floats, other: Floats) -> bool:
 
 
 def _check_slices(what: str, values: Floats) -> None:
-    """Slices of one value are no image, where other echoes have one there.
+    """Slices of one value are no image, where another echo has one there.
 
     In a magnitude that value is 0: another says that all echoes weigh alike.
     """
+    echoes = [values[:, :, :, echo] for echo in range(values.shape[3])]
     for axis in range(3):
-        flat = [_flat_slices(values[:, :, :, echo], axis) for echo in range(values.shape[3])]
+        flat = [_flat_slices(one, axis) for one in echoes]
         if what == "magnitude":
             flat = [{k: value for k, value in own.items() if value == 0} for own in flat]
         for echo, own in enumerate(flat):
-            lost = [k for k in own if not all(k in other for other in flat)]
+            lost = [k for k, value in own.items() if _is_lost(k, value, axis, echoes)]
             if lost:
                 raise InputError(
                     f"expected an image in every slice of every echo, got one value of {what} in "
@@ -76,3 +80,8 @@ def _flat_slices(values: Floats, axis: int) -> dict[int, float]:
     few = slices[:, ::_SPARSE, ::_SPARSE].reshape(len(slices), -1)
     candidates = np.flatnonzero((few == few[:, :1]).all(axis=1))
     return {int(k): float(few[k, 0]) for k in candidates if np.ptp(slices[k]) == 0}
+
+
+def _is_lost(k: int, value: float, axis: int, echoes: list[Floats]) -> bool:
+    """Whether some echo has an image in a slice that holds one value in another."""
+    return any(np.mean(np.take(one, k, axis) != value) > MIN_IMAGE for one in echoes)
