@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from nigroedge.errors import FormatError
-from nigroedge.io.kind import N_BYTES, kind_of
+from nigroedge.io.bounded import read_bounded
+from nigroedge.io.kind import kind_of
+from nigroedge.io.open_file import about
 from nigroedge.names import quoted
 
 #: What is read of a sidecar; all else is nobody's affair here.
@@ -43,18 +45,15 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     Raises
     ------
     FormatError
-        If it is no JSON object, with line, column and the key before; if it is longer than
-        MAX_SIDECAR_BYTES; or if it says two things of one key.
+        If it is no JSON object, with line, column and the key before, or says two things of one
+        key.
+    InputError
+        If it cannot be read or is longer than MAX_SIDECAR_BYTES.
     """
-    with path.open("rb") as file:
-        content = file.read(MAX_SIDECAR_BYTES + 1)
-    if len(content) > MAX_SIDECAR_BYTES:
-        raise FormatError(
-            f"{quoted(path.name)}: expected at most {MAX_SIDECAR_BYTES} bytes of JSON"
-        )
-    found = kind_of(content[:N_BYTES])
-    if found is not None:
-        raise FormatError(f"{quoted(path.name)}: expected JSON, got {found}")
+    with about(path.name):
+        content = read_bounded(path, what="JSON", max_bytes=MAX_SIDECAR_BYTES)
+        if not content:
+            raise FormatError(f"expected JSON, got {kind_of(content)}")
     text = content.decode(json.detect_encoding(content), "replace")
     try:
         said = _parsed(text)
