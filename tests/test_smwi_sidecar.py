@@ -78,7 +78,7 @@ def test_what_is_missing_is_not_said(said, word):
         ('{"EchoTime": 0.01,\n "Comment": "x\\"}', r"line 2, column 13, behind the key 'Comment'"),
         ('{"EchoTime": 0.01', r"line 1, column 18, behind the key 'EchoTime': expecting ','"),
         ("", "got an empty file"),
-        ("?", "line 1, column 1: expecting value"),
+        (" ", "line 1, column 2: expecting value"),
         ("[1]", "a JSON object, got list"),
         ("[" * 100_000, "something else"),
         ('{"EchoTime": ' + "9" * 5000 + "}", "something else"),
@@ -89,6 +89,13 @@ def test_what_is_missing_is_not_said(said, word):
 def test_what_cannot_be_read_is_refused_with_its_place(said, content, message):
     with pytest.raises(InputError, match=rf"'a\.json': expected .*{message}"):
         said(content)
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    (tmp_path / "a.json").mkdir()
+
+    with pytest.raises(InputError, match=r"'a\.json': Is a directory"):
+        read_sidecar(tmp_path / "a.json")
 
 
 def test_a_key_twice_is_no_harm_where_both_say_the_same_or_nobody_needs_it(said):
