@@ -94,7 +94,7 @@ def test_what_cannot_be_read_is_refused_with_its_place(said, content, message):
 def test_what_is_no_file_is_refused(tmp_path):
     (tmp_path / "a.json").mkdir()
 
-    with pytest.raises(InputError, match=r"'a\.json': Is a directory"):
+    with pytest.raises(InputError, match=r"'a\.json': expected a regular file, got a folder"):
         read_sidecar(tmp_path / "a.json")
 
 
