@@ -84,70 +84,80 @@ nigro::kernels::Stored stored_type(const py::dtype& dtype) {
         py::str(dtype).cast<std::string>());
 }
 
-nigro::VolumeView view_of(const py::array& voxels, const Affine& affine, double slope,
-                          double intercept) {
+using Index = std::array<std::size_t, 3>;
+
+void set_affine(nigro::VolumeView& view, const Affine& affine) {
+    if (affine.ndim() != 2 || affine.shape(0) != 4 || affine.shape(1) != 4)
+        throw py::type_error("expected an affine of shape (4, 4)");
+    for (int row = 0; row < 3; ++row)
+        for (int column = 0; column < 4; ++column)
+            view.affine[static_cast<std::size_t>(row)][static_cast<std::size_t>(column)] =
+                affine.at(row, column);
+}
+
+// `voxels` is the part of an image of `shape` that begins at voxel `begin`.
+void set_voxels(nigro::VolumeView& view, const py::array& voxels, const Index& begin,
+                const Index& shape) {
     if (voxels.ndim() != 3)
         throw py::type_error("expected voxels of 3 dimensions, got " +
                              std::to_string(voxels.ndim()));
-    if (affine.ndim() != 2 || affine.shape(0) != 4 || affine.shape(1) != 4)
-        throw py::type_error("expected an affine of shape (4, 4)");
     const py::dtype dtype = voxels.dtype();
-    nigro::VolumeView view{static_cast<const unsigned char*>(voxels.data()),
-                           stored_type(dtype),
-                           dtype.byteorder() == kOtherOrder,
-                           {},
-                           {},
-                           {},
-                           slope,
-                           intercept};
+    view.voxels = static_cast<const unsigned char*>(voxels.data());
+    view.type = stored_type(dtype);
+    view.swapped = dtype.byteorder() == kOtherOrder;
+    view.shape = shape;
+    view.held.begin = begin;
     for (int axis = 0; axis < 3; ++axis) {
         const auto i = static_cast<std::size_t>(axis);
-        view.shape[i] = static_cast<std::size_t>(voxels.shape(axis));
+        const auto n = static_cast<std::size_t>(voxels.shape(axis));
+        if (begin[i] > shape[i] || n > shape[i] - begin[i])
+            throw nigro::BadArgument("expected voxels within an image of " +
+                                     std::to_string(shape[i]) + " along axis " + std::to_string(i) +
+                                     ", got " + std::to_string(n) + " from " +
+                                     std::to_string(begin[i]) + " on");
+        view.held.end[i] = begin[i] + n;
         view.strides[i] = voxels.strides(axis);
-        for (int column = 0; column < 4; ++column)
-            view.affine[i][static_cast<std::size_t>(column)] = affine.at(axis, column);
     }
-    return view;
 }
 
-nigro::PatchGrid grid_of(const std::array<std::size_t, 3>& shape,
-                         const std::array<double, 3>& spacing_mm, std::string_view axes,
-                         bool flipped) {
+nigro::PatchGrid grid_of(const Index& shape, const std::array<double, 3>& spacing_mm,
+                         std::string_view axes, bool flipped) {
     if (axes.size() != 3)
         throw nigro::BadArgument("expected three axes such as 'ALI', got '" + std::string(axes) +
                                  "'");
     return {shape, spacing_mm, {axes[0], axes[1], axes[2]}, flipped};
 }
 
-Patch new_patch(const std::array<std::size_t, 3>& shape) {
+Patch new_patch(const Index& shape) {
     return Patch(std::vector<py::ssize_t>(shape.begin(), shape.end()));
 }
 
-py::tuple crop_patch(const py::array& voxels, const Affine& affine, double slope, double intercept,
-                     const nigro::Point& centre_mm, const std::array<std::size_t, 3>& shape,
-                     const std::array<double, 3>& spacing_mm, std::string_view axes, bool flipped) {
-    const auto& kernels = nigro::kernels::active();
-    const nigro::VolumeView volume = view_of(voxels, affine, slope, intercept);
-    const nigro::PatchGrid grid = grid_of(shape, spacing_mm, axes, flipped);
-    Patch patch = new_patch(shape);
-    float* const values = patch.mutable_data();
-    double coverage = 0;
-    {
-        py::gil_scoped_release unlock;
-        coverage = nigro::crop(kernels, volume, grid, centre_mm, values);
-    }
-    return py::make_tuple(std::move(patch), coverage);
+py::tuple patch_window(const Index& image_shape, const Affine& affine,
+                       const nigro::Point& centre_mm, const Index& shape,
+                       const std::array<double, 3>& spacing_mm, std::string_view axes,
+                       bool flipped) {
+    nigro::VolumeView volume{};
+    volume.shape = image_shape;
+    set_affine(volume, affine);
+    const nigro::ImageWindow window =
+        nigro::window_of(volume, grid_of(shape, spacing_mm, axes, flipped), centre_mm);
+    return py::make_tuple(window.begin, window.end);
 }
 
-py::tuple prepare_patch(const py::array& voxels, const Affine& affine, double slope,
-                        double intercept, const nigro::Point& centre_mm,
-                        const std::array<std::size_t, 3>& shape,
-                        const std::array<double, 3>& spacing_mm, std::string_view axes,
-                        bool flipped, std::string_view method) {
+py::tuple crop_patch(const py::array& voxels, const Index& begin, const Index& image_shape,
+                     const Affine& affine, double slope, double intercept,
+                     const nigro::Point& centre_mm, const Index& shape,
+                     const std::array<double, 3>& spacing_mm, std::string_view axes, bool flipped,
+                     const std::optional<std::string>& method) {
     const auto& kernels = nigro::kernels::active();
-    const nigro::VolumeView volume = view_of(voxels, affine, slope, intercept);
+    nigro::VolumeView volume{};
+    set_voxels(volume, voxels, begin, image_shape);
+    set_affine(volume, affine);
+    volume.slope = slope;
+    volume.intercept = intercept;
     const nigro::PatchGrid grid = grid_of(shape, spacing_mm, axes, flipped);
-    const nigro::Normalization normalization = nigro::normalization(method);
+    std::optional<nigro::Normalization> normalization;
+    if (method) normalization = nigro::normalization(*method);
     Patch patch = new_patch(shape);
     float* const values = patch.mutable_data();
     const auto n = static_cast<std::size_t>(patch.size());
@@ -155,7 +165,7 @@ py::tuple prepare_patch(const py::array& voxels, const Affine& affine, double sl
     {
         py::gil_scoped_release unlock;
         coverage = nigro::crop(kernels, volume, grid, centre_mm, values);
-        nigro::normalize(kernels, normalization, values, n, values);
+        if (normalization) nigro::normalize(kernels, *normalization, values, n, values);
     }
     return py::make_tuple(std::move(patch), coverage);
 }
@@ -324,11 +334,11 @@ PYBIND11_MODULE(_core, m) {
     m.attr("MIN_COVERAGE") = nigro::kMinCoverage;
     m.attr("MIN_SBR") = nigro::kMinSbr;
     m.attr("MAX_SBR") = nigro::kMaxSbr;
-    m.def("crop_patch", &crop_patch, "voxels"_a.noconvert(), "affine"_a.noconvert(), "slope"_a,
-          "intercept"_a, "centre_mm"_a, "shape"_a, "spacing_mm"_a, "axes"_a, "flipped"_a);
-    m.def("prepare_patch", &prepare_patch, "voxels"_a.noconvert(), "affine"_a.noconvert(),
-          "slope"_a, "intercept"_a, "centre_mm"_a, "shape"_a, "spacing_mm"_a, "axes"_a, "flipped"_a,
-          "method"_a);
+    m.def("patch_window", &patch_window, "image_shape"_a, "affine"_a.noconvert(), "centre_mm"_a,
+          "shape"_a, "spacing_mm"_a, "axes"_a, "flipped"_a);
+    m.def("crop_patch", &crop_patch, "voxels"_a.noconvert(), "begin"_a, "image_shape"_a,
+          "affine"_a.noconvert(), "slope"_a, "intercept"_a, "centre_mm"_a, "shape"_a,
+          "spacing_mm"_a, "axes"_a, "flipped"_a, "method"_a = py::none());
     m.def(
         "keeps_signs",
         [](std::string_view method) { return nigro::normalization(method).keeps_signs(); },

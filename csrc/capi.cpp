@@ -3,9 +3,13 @@
 // No arithmetic here. The manual is include/nigroedge.h.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
+#include <iterator>
 #include <limits>
 #include <new>
 #include <stdexcept>
@@ -138,10 +142,49 @@ const Type& checked_type(std::int32_t number) {
 // Offsets of all three axes together must fit a pointer difference.
 constexpr std::int64_t kMaxReach = std::numeric_limits<std::ptrdiff_t>::max() / 4;
 
-void check_axis(std::int64_t n, std::int64_t stride_bytes) {
-    if (n < 1 || n > std::numeric_limits<std::int32_t>::max())
-        throw BadArgument("expected a shape of 1 to 2147483647 along each axis, got " +
-                          std::to_string(n));
+void check_shape(const nigro_volume& volume) {
+    for (const std::int64_t n : volume.shape)
+        if (n < 1 || n > std::numeric_limits<std::int32_t>::max())
+            throw BadArgument("expected a shape of 1 to 2147483647 along each axis, got " +
+                              std::to_string(n));
+}
+
+// As the caller has it, with zeros where it does not know a field yet.
+nigro_volume grown(const nigro_volume& given) {
+    constexpr std::size_t kBeforeHeld = offsetof(nigro_volume, held_begin);
+    const std::size_t size = given.sizeof_volume;
+    if (size != kBeforeHeld) check_size(size, sizeof given, "volume");
+    nigro_volume volume{};
+    std::memcpy(&volume, &given, size);
+    return volume;
+}
+
+// Which voxels are in memory, along each axis.
+struct HeldAxis {
+    std::int64_t begin;
+    std::int64_t n;
+};
+using Held = std::array<HeldAxis, 3>;
+
+Held checked_held(const nigro_volume& volume) {
+    const auto is_zero = [](std::int64_t index) { return index == 0; };
+    const bool is_whole =
+        std::all_of(std::begin(volume.held_begin), std::end(volume.held_begin), is_zero) &&
+        std::all_of(std::begin(volume.held_end), std::end(volume.held_end), is_zero);
+    Held held{};
+    for (std::size_t i = 0; i < 3; ++i) {
+        const std::int64_t begin = volume.held_begin[i];
+        const std::int64_t end = is_whole ? volume.shape[i] : volume.held_end[i];
+        if (begin < 0 || end <= begin || end > volume.shape[i])
+            throw BadArgument("expected held_begin and held_end within a shape of " +
+                              std::to_string(volume.shape[i]) + " along axis " + std::to_string(i) +
+                              ", got " + std::to_string(begin) + " and " + std::to_string(end));
+        held[i] = {begin, end - begin};
+    }
+    return held;
+}
+
+void check_stride(std::int64_t n, std::int64_t stride_bytes) {
     if (stride_bytes > kMaxReach / n || stride_bytes < -(kMaxReach / n))
         throw BadArgument("expected strides within the address space, got " +
                           std::to_string(stride_bytes) + " bytes for " + std::to_string(n) +
@@ -150,19 +193,19 @@ void check_axis(std::int64_t n, std::int64_t stride_bytes) {
 
 // Strides that were forgotten, counted in voxels or given twice make one voxel of many: a plausible
 // image, and the wrong one.
-void check_apart(const nigro_volume& volume, std::int64_t voxel_bytes) {
+void check_apart(const nigro_volume& volume, const Held& held, std::int64_t voxel_bytes) {
     const auto stride = [&](std::size_t axis) { return std::abs(volume.strides_bytes[axis]); };
     std::size_t order[3] = {0, 1, 2};  // by stride, the shortest first
     for (const std::size_t i : {0, 1, 0})
         if (stride(order[i]) > stride(order[i + 1])) std::swap(order[i], order[i + 1]);
     std::int64_t extent = voxel_bytes;
     for (const std::size_t axis : order) {
-        if (volume.shape[axis] == 1) continue;
+        if (held[axis].n == 1) continue;
         if (stride(axis) < extent)
             throw BadArgument("expected strides_bytes that keep voxels apart, got " +
                               std::to_string(volume.strides_bytes[axis]) + " along axis " +
                               std::to_string(axis));
-        extent += stride(axis) * (volume.shape[axis] - 1);
+        extent += stride(axis) * (held[axis].n - 1);
     }
 }
 
@@ -173,30 +216,45 @@ void check_numbers(const nigro_volume& volume) {
         throw BadArgument(
             "expected a finite intercept and a finite slope other than 0, got slope " +
             std::to_string(volume.slope) + " and intercept " + std::to_string(volume.intercept));
+}
+
+// Shape and affine, and no voxels.
+nigro::VolumeView placed(const nigro_volume& volume) {
+    check_shape(volume);
     const double* last = volume.affine + 12;
     if (!(last[0] == 0 && last[1] == 0 && last[2] == 0 && last[3] == 1))
         throw GeometryError("expected the affine's last row to be 0 0 0 1, got other numbers");
+    nigro::VolumeView view{};
+    for (std::size_t i = 0; i < 3; ++i) {
+        view.shape[i] = static_cast<std::size_t>(volume.shape[i]);
+        for (std::size_t j = 0; j < 4; ++j) view.affine[i][j] = volume.affine[4 * i + j];
+    }
+    return view;
 }
 
 nigro::VolumeView translated(const nigro_volume& volume) {
-    check_size(volume.sizeof_volume, sizeof volume, "volume");
     check_given(volume.voxels, "voxels");
-    nigro::VolumeView view{};
-    view.voxels = static_cast<const unsigned char*>(volume.voxels);
     const Type& type = checked_type(volume.type);
-    view.type = type.stored;
     check_numbers(volume);
-    view.swapped = volume.swapped == 1;
+    nigro::VolumeView view = placed(volume);
+    const Held held = checked_held(volume);
     for (std::size_t i = 0; i < 3; ++i) {
-        check_axis(volume.shape[i], volume.strides_bytes[i]);
-        view.shape[i] = static_cast<std::size_t>(volume.shape[i]);
+        check_stride(held[i].n, volume.strides_bytes[i]);
+        view.held.begin[i] = static_cast<std::size_t>(held[i].begin);
+        view.held.end[i] = static_cast<std::size_t>(held[i].begin + held[i].n);
         view.strides[i] = static_cast<std::ptrdiff_t>(volume.strides_bytes[i]);
-        for (std::size_t j = 0; j < 4; ++j) view.affine[i][j] = volume.affine[4 * i + j];
     }
-    check_apart(volume, type.bytes);
+    check_apart(volume, held, type.bytes);
+    view.voxels = static_cast<const unsigned char*>(volume.voxels);
+    view.type = type.stored;
+    view.swapped = volume.swapped == 1;
     view.slope = volume.slope;
     view.intercept = volume.intercept;
     return view;
+}
+
+void check_points(std::size_t n_points) {
+    if (n_points == 0) throw BadArgument("expected at least one point, got 0");
 }
 
 std::vector<nigro::Target> translated(std::size_t n_points, const std::int32_t* sides,
@@ -252,13 +310,33 @@ nigro_status nigro_predict(nigro_model* model, const nigro_volume* volume, std::
         check_given(sides, "sides");
         check_given(centres_mm, "centres_mm");
         check_given(sbr, "sbr");
-        if (n_points == 0) throw BadArgument("expected at least one point, got 0");
-        const nigro::VolumeView view = translated(*volume);
+        check_points(n_points);
+        const nigro::VolumeView view = translated(grown(*volume));
         const std::vector<nigro::Prediction> predictions =
             model->model.predict(view, translated(n_points, sides, centres_mm));
         for (std::size_t i = 0; i < n_points; ++i) sbr[i] = predictions[i].sbr;
         if (coverage == nullptr) return;
         for (std::size_t i = 0; i < n_points; ++i) coverage[i] = predictions[i].coverage;
+    });
+}
+
+nigro_status nigro_get_window(const nigro_model* model, const nigro_volume* volume,
+                              std::size_t n_points, const std::int32_t* sides,
+                              const double* centres_mm, std::int64_t* begin, std::int64_t* end) {
+    return guarded([&] {
+        check_given(model, "a model");
+        check_given(volume, "a volume");
+        check_given(sides, "sides");
+        check_given(centres_mm, "centres_mm");
+        check_given(begin, "begin");
+        check_given(end, "end");
+        check_points(n_points);
+        const nigro::ImageWindow window =
+            model->model.window_of(placed(grown(*volume)), translated(n_points, sides, centres_mm));
+        for (std::size_t i = 0; i < 3; ++i) {
+            begin[i] = static_cast<std::int64_t>(window.begin[i]);
+            end[i] = static_cast<std::int64_t>(window.end[i]);
+        }
     });
 }
 

@@ -6,20 +6,21 @@
  * Uses the processors granted, up to four; their number changes no bit of the answer.  X,Y,Z is
  * the centroid of nigrosome-1 in RAS+ millimetres.  The reader below takes uncompressed single-file
  * NIfTI-1 in this machine's byte order, with an sform.  It refuses all else: what it does not check
- * it does not read.  Both files are mapped (POSIX): of the image only the voxels of the patches are
- * needed, and of the model there is no second copy.  Neither may shrink meanwhile; a program that
- * cannot promise that, or has no mmap(), reads the image into memory and calls nigro_model_open().
+ * it does not read.  Of the image it reads the slices and rows that hold the patches, and whatever
+ * becomes of the file meanwhile is a refusal; where a mapped one shrinks, the system ends the
+ * program.  A program without pread() (POSIX) reads the image whole.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #define _POSIX_C_SOURCE 200809L
 
+#include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <nigroedge.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,10 +49,13 @@ enum {
 #define MAX_TRANSFORM_GAP_MM 1.0
 #define MAX_LENGTH_GAP 0.01
 
-/* A file in memory; 'bytes' is NULL if there is none. */
-struct mapping {
-    const unsigned char* bytes;
-    int64_t n_bytes;
+/* An image in a file that is open, and as it was when it was opened. */
+struct image {
+    int descriptor; /* -1 if there is none */
+    struct stat opened;
+    int64_t first_voxel; /* bytes before it */
+    struct nigro_volume volume;
+    unsigned char* held; /* what volume.voxels points at; NULL until it is read */
 };
 
 /* ---------------------------------------------------------------------------------------- NIfTI */
@@ -204,54 +208,100 @@ static int read_scaling(const unsigned char* header, struct nigro_volume* volume
     return volume->slope - volume->slope == 0 && volume->intercept - volume->intercept == 0;
 }
 
-/* Where the voxels begin, or NULL with '*why'. */
-static const void* find_voxels(const struct mapping* file, int64_t n_bytes, const char** why) {
-    const double offset = float_at(file->bytes, VOX_OFFSET);
+/* Where the voxels begin, or 0 with '*why'. */
+static int64_t find_voxels(const unsigned char* header, int64_t n_bytes, int64_t n_file_bytes,
+                           const char** why) {
+    const double offset = float_at(header, VOX_OFFSET);
 
     *why = "expected a vox_offset of 352 to 2^24";
-    if (!(offset >= FIRST_VOXEL && offset <= 16777216)) return NULL;
+    if (!(offset >= FIRST_VOXEL && offset <= 16777216)) return 0;
     *why = "expected all voxels that the header states: the file is cut short";
-    if (n_bytes > file->n_bytes - (int64_t)offset) return NULL;
-    return file->bytes + (int64_t)offset;
+    return n_bytes > n_file_bytes - (int64_t)offset ? 0 : (int64_t)offset;
 }
 
-/* Maps the file at 'path'; returns 0 with '*why'. */
-static int map_file(const char* path, struct mapping* file, const char** why) {
-    const int descriptor = open(path, O_RDONLY);
-    struct stat status;
+/* Reads all 'n' bytes from 'offset' on; returns 0 if there are fewer or they cannot be read. */
+static int read_at(int descriptor, void* bytes, int64_t n, int64_t offset) {
+    int64_t filled = 0;
 
-    *why = "expected a file that can be read";
-    file->bytes = NULL;
-    if (descriptor < 0) return 0;
-    if (fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0) {
-        void* bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-        if (bytes != MAP_FAILED) file->bytes = bytes;
-        file->n_bytes = status.st_size;
+    while (filled < n) {
+        const ssize_t got = pread(descriptor, (char*)bytes + filled, (size_t)(n - filled),
+                                  (off_t)(offset + filled));
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return 0;
+        filled += got;
     }
-    close(descriptor);
-    return file->bytes != NULL;
+    return 1;
 }
 
-static void unmap_file(struct mapping* file) {
-    if (file->bytes != NULL) munmap((void*)file->bytes, (size_t)file->n_bytes);
-}
-
-/* Describes the image in 'file'; returns 0 with '*why'. */
-static int read_nifti(const struct mapping* file, struct nigro_volume* volume, const char** why) {
-    const unsigned char* header = file->bytes;
+/* Describes the image that is open; returns 0 with '*why'. */
+static int read_nifti(struct image* image, const char** why) {
+    const int64_t n_file_bytes = image->opened.st_size;
+    struct nigro_volume* volume = &image->volume;
+    unsigned char header[HEADER_BYTES];
     int64_t n_bytes;
 
     *why = "expected uncompressed single-file NIfTI-1 in this machine's byte order";
-    if (file->n_bytes < FIRST_VOXEL || int32_at(header, SIZEOF_HDR) != HEADER_BYTES ||
-        memcmp(header + MAGIC, "n+1", 4) != 0)
+    if (!read_at(image->descriptor, header, HEADER_BYTES, 0) ||
+        int32_at(header, SIZEOF_HDR) != HEADER_BYTES || memcmp(header + MAGIC, "n+1", 4) != 0)
         return 0;
-    memset(volume, 0, sizeof *volume);
     volume->sizeof_volume = sizeof *volume;
     n_bytes = read_layout(header, volume, why);
     if (n_bytes == 0 || !read_affine(header, volume, why) || !read_scaling(header, volume, why))
         return 0;
-    volume->voxels = find_voxels(file, n_bytes, why);
-    return volume->voxels != NULL;
+    image->first_voxel = find_voxels(header, n_bytes, n_file_bytes, why);
+    return image->first_voxel != 0;
+}
+
+/* Opens the image at 'path' and describes it; returns 0 with '*why'.  A pipe is not waited for. */
+static int open_image(const char* path, struct image* image, const char** why) {
+    memset(image, 0, sizeof *image);
+    *why = "expected a file that can be read";
+    image->descriptor = open(path, O_RDONLY | O_NONBLOCK);
+    if (image->descriptor < 0 || fstat(image->descriptor, &image->opened) != 0 ||
+        !S_ISREG(image->opened.st_mode))
+        return 0;
+    return read_nifti(image, why);
+}
+
+static void close_image(struct image* image) {
+    free(image->held);
+    if (image->descriptor >= 0) close(image->descriptor);
+}
+
+/* Whether nobody has written to the file since it was opened, and how many bytes it has now. */
+static int is_unchanged(const struct image* image, int64_t* n_bytes) {
+    struct stat now;
+
+    *n_bytes = -1;
+    if (fstat(image->descriptor, &now) != 0) return 0;
+    *n_bytes = now.st_size;
+    return now.st_size == image->opened.st_size &&
+           now.st_mtim.tv_sec == image->opened.st_mtim.tv_sec &&
+           now.st_mtim.tv_nsec == image->opened.st_mtim.tv_nsec;
+}
+
+/* Reads the box from 'begin' to 'end': of each slice its rows, which lie side by side, whole.
+ * Returns 0 if there is no memory or they cannot be read. */
+static int read_window(struct image* image, const int64_t begin[3], const int64_t end[3]) {
+    struct nigro_volume* volume = &image->volume;
+    const int64_t row = volume->strides_bytes[1], slice = volume->strides_bytes[2];
+    const int64_t n_bytes = (end[1] - begin[1]) * row;
+    int64_t k;
+
+    image->held = malloc((size_t)(n_bytes * (end[2] - begin[2])));
+    if (image->held == NULL) return 0;
+    for (k = begin[2]; k < end[2]; ++k)
+        if (!read_at(image->descriptor, image->held + (k - begin[2]) * n_bytes, n_bytes,
+                     image->first_voxel + k * slice + begin[1] * row))
+            return 0;
+    volume->voxels = image->held;
+    volume->strides_bytes[2] = n_bytes;
+    volume->held_begin[1] = begin[1];
+    volume->held_begin[2] = begin[2];
+    volume->held_end[0] = volume->shape[0];
+    volume->held_end[1] = end[1];
+    volume->held_end[2] = end[2];
+    return 1;
 }
 
 /* ------------------------------------------------------------------------------------- arguments
@@ -284,33 +334,40 @@ static int32_t threads_to_use(void) {
 static struct nigro_model* open_model(const char* path) {
     struct nigro_model* model = NULL;
     struct nigro_options options;
-    struct mapping file;
-    const char* why;
 
     options.sizeof_options = sizeof options;
     options.num_threads = threads_to_use();
-    if (!map_file(path, &file, &why))
-        fprintf(stderr, "%s: %s\n", path, why);
-    else if (nigro_model_open_memory(file.bytes, (size_t)file.n_bytes, &options, &model) !=
-             NIGRO_OK)
+    if (nigro_model_open(path, &options, &model) != NIGRO_OK)
         fprintf(stderr, "%s: %s\n", path, nigro_last_error());
-    unmap_file(&file); /* the model keeps nothing of it */
     return model;
 }
 
-/* Predicts and prints; returns the exit code. */
-static int predict(struct nigro_model* model, const struct nigro_volume* volume, size_t n_points,
-                   const int32_t sides[2], const double centres_mm[6]) {
+static int failed(nigro_status status) {
+    fprintf(stderr, "status %d: %s\n", (int)status, nigro_last_error());
+    return 1;
+}
+
+/* Reads what the points need, predicts and prints; returns the exit code. */
+static int predict(struct nigro_model* model, struct image* image, const char* path,
+                   size_t n_points, const int32_t sides[2], const double centres_mm[6]) {
+    int64_t begin[3], end[3], n_bytes;
     double coverage[2];
     float sbr[2];
     size_t i;
-    const nigro_status status =
-        nigro_predict(model, volume, n_points, sides, centres_mm, sbr, coverage);
+    int is_read;
+    nigro_status status =
+        nigro_get_window(model, &image->volume, n_points, sides, centres_mm, begin, end);
 
-    if (status != NIGRO_OK) {
-        fprintf(stderr, "status %d: %s\n", (int)status, nigro_last_error());
+    if (status != NIGRO_OK) return failed(status);
+    is_read = read_window(image, begin, end);
+    if (!is_unchanged(image, &n_bytes) || !is_read) {
+        fprintf(stderr, "%s: expected its %lld bytes as when it was opened, got %lld: %s\n", path,
+                (long long)image->opened.st_size, (long long)n_bytes,
+                is_read ? "it was written to meanwhile" : "it cannot be read");
         return 1;
     }
+    status = nigro_predict(model, &image->volume, n_points, sides, centres_mm, sbr, coverage);
+    if (status != NIGRO_OK) return failed(status);
     for (i = 0; i < n_points; ++i) /* %.9g: every bit of a float */
         printf("%s %.9g %.6g\n", sides[i] == NIGRO_LEFT ? "left" : "right", sbr[i], coverage[i]);
     return 0;
@@ -318,8 +375,7 @@ static int predict(struct nigro_model* model, const struct nigro_volume* volume,
 
 int main(int argc, char** argv) {
     struct nigro_model* model = NULL;
-    struct nigro_volume volume;
-    struct mapping file;
+    struct image image;
     int32_t sides[2];
     double centres_mm[6];
     const char* why;
@@ -330,11 +386,11 @@ int main(int argc, char** argv) {
         fprintf(stderr, "usage: %s MODEL.onnx IMAGE.nii left X,Y,Z [right X,Y,Z]\n", argv[0]);
         return 2;
     }
-    if (!map_file(argv[2], &file, &why) || !read_nifti(&file, &volume, &why))
+    if (!open_image(argv[2], &image, &why))
         fprintf(stderr, "%s: %s\n", argv[2], why);
     else if ((model = open_model(argv[1])) != NULL)
-        exit_code = predict(model, &volume, n_points, sides, centres_mm);
+        exit_code = predict(model, &image, argv[2], n_points, sides, centres_mm);
     nigro_model_free(model);
-    unmap_file(&file);
+    close_image(&image);
     return exit_code;
 }

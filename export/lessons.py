@@ -59,7 +59,7 @@ class Lessons:
         """Cut the patches of rows, changed as (seed, epoch, row) decides, and normalise them."""
         changed = [
             augment(
-                self.windows.voxels[row],
+                self.windows.window(row),
                 self.spec.grid,
                 self.augmentation,
                 np.random.default_rng((self.seed, 2, epoch, int(row))),

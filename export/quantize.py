@@ -40,6 +40,7 @@ from export.samples import Samples
 from nigroedge.engine import resolve_threads
 from nigroedge.engine.openvino import import_openvino
 from nigroedge.errors import ModelError
+from nigroedge.io.writing import scratch_folder, together
 from nigroedge.model import load_model
 
 Patches = npt.NDArray[np.float32]
@@ -76,20 +77,20 @@ def quantize(model: Path, samples: Samples) -> list[Path]:
     ------
     ModelError
         If one of them fails its self-test or differs from the float model on a calibration patch by
-        more than INT8 may. Nothing is left then.
+        more than INT8 may. What was there before is left then.
     """
     paths = sibling_paths(model)
     float_model = onnx.load(model)
-    wanted = _run_onnx(float_model, samples.patches)
-    _write_qdq(float_model, paths["onnx"], samples.patches, wanted)
-    _write_ir(float_model, paths["openvino"], samples.patches, wanted)
-    try:
-        for path in paths.values():
+    wanted = _run_onnx(float_model, samples.patches, "running the float model")
+    with scratch_folder(model) as scratch:
+        made = {engine: scratch / path.name for engine, path in paths.items()}
+        _write_qdq(float_model, made["onnx"], samples.patches, wanted)
+        _write_ir(float_model, made["openvino"], samples.patches, wanted)
+        for path in made.values():
             _check(path, samples.patches, wanted)
-    except ModelError:
-        for path in (*paths.values(), paths["openvino"].with_suffix(".bin")):
-            path.unlink()
-        raise
+        with together() as files:
+            for path in (*made.values(), made["openvino"].with_suffix(".bin")):
+                files.write(model.with_name(path.name), path.read_bytes(), if_exists="replace")
     return list(paths.values())
 
 
@@ -98,8 +99,8 @@ def _check(path: Path, patches: Patches, wanted: Array) -> None:
     worst = float(np.abs(model.predict_patches(patches) - wanted).max())
     if worst > model.engine.tolerance:
         raise ModelError(
-            f"model file {path}: expected at most {model.engine.tolerance:g} SBR from the float "
-            f"model on the calibration patches, got {worst:.3g}"
+            f"model file {path.name}: expected at most {model.engine.tolerance:g} SBR from the "
+            f"float model on the calibration patches, got {worst:.3g}"
         )
 
 
@@ -137,18 +138,20 @@ def _write_qdq(model: onnx.ModelProto, path: Path, patches: Patches, wanted: Arr
     )
     quantized = onnx.load(path)
     onnx.helper.set_model_props(quantized, metadata)
-    _fold_line(quantized, *line(_run_onnx(quantized, patches), wanted))
+    got = _run_onnx(quantized, patches, f"running {path.name}")
+    _fold_line(quantized, *line(got, wanted))
     path.write_bytes(quantized.SerializeToString(deterministic=True))
 
 
-def _run_onnx(model: onnx.ModelProto, patches: Patches) -> Array:
+def _run_onnx(model: onnx.ModelProto, patches: Patches, what: str) -> Array:
     """Run (n, X, Y, Z) patches one by one → (n,) SBR."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = resolve_threads(None)
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    return np.array([session.run(None, {"patch": p[None, None]})[0].item() for p in patches])
+    tracked = track(patches, what, total=len(patches))
+    return np.array([session.run(None, {"patch": p[None, None]})[0].item() for p in tracked])
 
 
 def _fold_line(model: onnx.ModelProto, slope: float, offset: float) -> None:
@@ -168,7 +171,8 @@ def _write_ir(model: onnx.ModelProto, path: Path, patches: Patches, wanted: Arra
     # convert_model folds the shapes of the biases; from read_model nncf would find no bias to
     # correct.
     quantized = _quantize_with_nncf(openvino.convert_model(_without_metadata(model)), patches)
-    _fold_line_into_ir(openvino, quantized, *line(_run_ir(openvino, quantized, patches), wanted))
+    got = _run_ir(openvino, quantized, patches, f"running {path.name}")
+    _fold_line_into_ir(openvino, quantized, *line(got, wanted))
     for entry in model.metadata_props:
         section, name = entry.key.split(".", 1)
         quantized.set_rt_info(entry.value, [section, name])
@@ -205,11 +209,12 @@ def _quantize_with_nncf(float_model: Any, patches: Patches) -> Any:
         )
 
 
-def _run_ir(openvino: Any, model: Any, patches: Patches) -> Array:
+def _run_ir(openvino: Any, model: Any, patches: Patches, what: str) -> Array:
     """Run (n, X, Y, Z) patches one by one → (n,) SBR."""
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": resolve_threads(None)}
     run = openvino.compile_model(model, "CPU", settings)
-    return np.array([run(patch[None, None])[0].item() for patch in patches])
+    tracked = track(patches, what, total=len(patches))
+    return np.array([run(patch[None, None])[0].item() for patch in tracked])
 
 
 def _fold_line_into_ir(openvino: Any, model: Any, slope: float, offset: float) -> None:

@@ -10,7 +10,8 @@ digest of the images, the centroids and the grid.
 from __future__ import annotations
 
 import hashlib
-import shutil
+import io
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -22,7 +23,10 @@ import numpy.typing as npt
 from export.progress import track
 from nigroedge.errors import InputError, TableError
 from nigroedge.grid import PatchGrid
+from nigroedge.io.file_array import FileArray
 from nigroedge.io.nifti import load_volume
+from nigroedge.io.open_file import OpenFile, about
+from nigroedge.io.writing import scratch_folder
 from nigroedge.preprocess import crop_on_grid, normalize, prepare_patch
 from nigroedge.spec import ModelSpec
 from nigroedge.study.images import without_path
@@ -38,6 +42,9 @@ Rows = npt.NDArray[np.intp]
 #: the centroid by 3, and in the plane for the corners of a patch turned by 8° (12.5 mm · sin 8°).
 MARGIN = (5, 5, 3)
 
+_FILE_NAME = "voxels.npy"
+_STORED = np.dtype("<f4")
+
 
 @dataclass(frozen=True, eq=False)
 class Windows:
@@ -47,16 +54,26 @@ class Windows:
     ----------
     rows : tuple of Row
         With image, centre_mm and sbr.
-    voxels : (n, X, Y, Z) float32 ndarray
+    voxels : (n, X, Y, Z) float32 FileArray
         Values of the image on the grid of the patches, `MARGIN` larger at each end, mirrored where
-        the model mirrors; mapped from disk.
+        the model mirrors; on disk.
     """
 
     rows: tuple[Row, ...]
-    voxels: Window
+    voxels: FileArray
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def window(self, index: int) -> Window:
+        """Read the window of a row.
+
+        Raises
+        ------
+        InputError
+            If its file has changed since it was opened, or cannot be read.
+        """
+        return self.voxels.part(index)
 
     @property
     def sbr(self) -> Floats:
@@ -80,11 +97,35 @@ def load_windows(rows: Sequence[Row], spec: ModelSpec, cache: Path) -> Windows:
     ------
     TableError
         If an image cannot be read or does not hold the patch: every such row.
+    InputError
+        If the cache cannot be written or read, or is damaged.
     """
     folder = cache / windows_name(rows, spec)
     if not folder.is_dir():
         _cut_table(rows, spec, folder)
-    return Windows(tuple(rows), np.load(folder / "voxels.npy", mmap_mode="r"))
+    shape = (len(rows), *window_shape(spec.grid))
+    return Windows(tuple(rows), _opened(folder / _FILE_NAME, shape))
+
+
+def _opened(path: Path, shape: tuple[int, ...]) -> FileArray:
+    with about(path):
+        file = OpenFile(str(path))
+        header = _npy_header(shape)
+        size = len(header) + math.prod(shape) * _STORED.itemsize
+        if file.size != size or file.read(len(header), 0) != header:
+            raise InputError(
+                f"expected {shape[0]} windows in {size} bytes, got another file of {file.size}; "
+                f"remove the folder, then they are cut anew"
+            )
+        return FileArray(file, path, _STORED, len(header), shape, order="C")
+
+
+def _npy_header(shape: tuple[int, ...]) -> bytes:
+    """Give what a .npy file of windows begins with."""
+    header = io.BytesIO()
+    said = {"descr": _STORED.str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, said)
+    return header.getvalue()
 
 
 def windows_name(rows: Sequence[Row], spec: ModelSpec) -> str:
@@ -116,20 +157,28 @@ def _image(row: Row) -> Path:
 
 def _cut_table(rows: Sequence[Row], spec: ModelSpec, folder: Path) -> None:
     """Cut into a folder beside, renamed when whole, so that no cut-off work is read."""
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    shape = (len(rows), *window_shape(spec.grid))
-    voxels = np.lib.format.open_memmap(partial / "voxels.npy", "w+", np.float32, shape)
     problems: list[str] = []
     cut = track(_cut_rows(rows, spec, problems), "cutting windows", total=len(rows))
-    for index, window in enumerate(cut):
-        voxels[index] = window
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with about(folder), scratch_folder(folder) as scratch:
+        whole = scratch / folder.name
+        whole.mkdir()
+        with (whole / _FILE_NAME).open("wb") as file:
+            file.write(_npy_header((len(rows), *window_shape(spec.grid))))
+            for window in cut:
+                file.write(window.astype(_STORED).tobytes())
+        if not problems:
+            _take_name(whole, folder)
     if problems:
-        shutil.rmtree(partial)
         raise TableError("images of the table", problems)
-    voxels.flush()
-    partial.rename(folder)
+
+
+def _take_name(whole: Path, folder: Path) -> None:
+    try:
+        whole.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else another run has cut the same meanwhile
+            raise
 
 
 def _cut_rows(rows: Sequence[Row], spec: ModelSpec, problems: list[str]) -> Iterator[Window]:
@@ -176,7 +225,7 @@ def cut_window(volume: Volume, row: Row, spec: ModelSpec) -> Window:
 def prepared(windows: Windows, rows: Rows, spec: ModelSpec) -> Patches:
     """Give the rows' patches as the model will see them in use: (n, X, Y, Z)."""
     inner = tuple(slice(m, m + n) for m, n in zip(MARGIN, spec.grid.shape, strict=True))
-    cut = (np.ascontiguousarray(windows.voxels[row][inner]) for row in rows)
+    cut = (np.ascontiguousarray(windows.window(row)[inner]) for row in rows)
     return np.stack([normalize(patch, spec.normalize) for patch in cut])
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Types of the C++ core. The functions of the package say what these do."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,19 @@ MIN_COVERAGE: float
 MIN_SBR: float
 MAX_SBR: float
 
+def patch_window(
+    image_shape: tuple[int, ...],
+    affine: npt.NDArray[np.float64],
+    centre_mm: tuple[float, float, float],
+    shape: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
+    axes: str,
+    flipped: bool,
+) -> tuple[list[int], list[int]]: ...
 def crop_patch(
     voxels: npt.NDArray[Any],
+    begin: Sequence[int],
+    image_shape: tuple[int, ...],
     affine: npt.NDArray[np.float64],
     slope: float,
     intercept: float,
@@ -20,18 +32,7 @@ def crop_patch(
     spacing_mm: tuple[float, float, float],
     axes: str,
     flipped: bool,
-) -> tuple[npt.NDArray[np.float32], float]: ...
-def prepare_patch(
-    voxels: npt.NDArray[Any],
-    affine: npt.NDArray[np.float64],
-    slope: float,
-    intercept: float,
-    centre_mm: tuple[float, float, float],
-    shape: tuple[int, int, int],
-    spacing_mm: tuple[float, float, float],
-    axes: str,
-    flipped: bool,
-    method: str,
+    method: str | None = None,
 ) -> tuple[npt.NDArray[np.float32], float]: ...
 def keeps_signs(method: str) -> bool: ...
 def normalize(patch: npt.NDArray[np.float32], method: str) -> npt.NDArray[np.float32]: ...

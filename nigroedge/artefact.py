@@ -142,7 +142,7 @@ def artefact_of(path: str | os.PathLike[str], content: bytes, weights: bytes = b
     try:
         return _openvino(path, content, weights) if is_openvino else _onnx(path, content)
     except ModelError as error:
-        from nigroedge.io.kind import N_BYTES, kind_of  # where something is wrong already
+        from nigroedge.io.kind import N_BYTES, kind_of
 
         # Weights may begin with anything; so few of them are something else.
         few = weights if is_openvino and len(weights) < N_BYTES else None
@@ -198,7 +198,8 @@ def _read_file(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
-            raise ModelError(f"expected a regular file, got something else at {readable(path)}")
+            got = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
+            raise ModelError(f"expected a regular file, got {got} at {readable(path)}")
         if status.st_size > max_bytes:
             raise ModelError(
                 f"expected at most {max_bytes} bytes, got {status.st_size} in {readable(path)}"
@@ -206,7 +207,9 @@ def _read_file(path: str | os.PathLike[str], max_bytes: int) -> bytes:
         with open(path, "rb") as file:
             content = file.read(status.st_size + 1)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        reason = getattr(error, "strerror", None) or error
+        from nigroedge.io.kind import reason_of
+
+        reason = reason_of(error, path) if isinstance(error, OSError) else error
         raise ModelError(f"cannot be read: {reason} ({readable(path)})") from error
     if len(content) != status.st_size:
         raise ModelError(

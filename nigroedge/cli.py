@@ -264,12 +264,17 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(USAGE)
 
 
+#: Options whose values may begin with a minus sign.
+_SIGNED = ("--left", "--right", "--b0", "--phase-unit")
+
+
 def _joined(arguments: Sequence[str]) -> list[str]:
     """Join --left -9,-18,-14 to --left=-9,-18,-14: argparse takes a leading minus for an option."""
     joined: list[str] = []
     is_option = True
     for argument in arguments:
-        if is_option and joined[-1:] in (["--left"], ["--right"]) and re.match(r"-[\d.]", argument):
+        is_value = bool(joined) and joined[-1] in _SIGNED and re.match(r"-[\d.]", argument)
+        if is_option and is_value:
             joined[-1] += f"={argument}"
         else:
             joined.append(argument)

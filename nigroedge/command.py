@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from nigroedge.names import readable
 from nigroedge.result import NOTICE
-from nigroedge.subcommand import Progress, Subcommand, add_engine, add_threads, add_transform
+from nigroedge.subcommand import (
+    Progress,
+    Subcommand,
+    add_engine,
+    add_threads,
+    add_transform,
+    point,
+)
 
 if TYPE_CHECKING:
     from nigroedge.artefact import Artefact
@@ -22,8 +28,6 @@ if TYPE_CHECKING:
     from nigroedge.spec import ModelSpec
     from nigroedge.verify import Check
     from nigroedge.volume import Volume
-
-Point = tuple[float, float, float]
 
 #: First simulated patient of demo; those below train, calibrate, check and verify models.
 _DEMO_FIRST_SUBJECT = 4 << 30
@@ -71,22 +75,12 @@ class _Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-def _coordinate(text: str) -> Point:
-    try:
-        x, y, z = (float(part) for part in text.split(","))
-    except ValueError:
-        x = y = z = math.nan
-    if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)):
-        raise argparse.ArgumentTypeError(f"expected X,Y,Z in mm such as -9,-18,-14, got {text!r}")
-    return x, y, z
-
-
 def _add_predict(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("image", metavar="IMAGE", help="SMWI: .nii, .nii.gz, .hdr or .img")
     for side in ("left", "right"):
         centroid = f"{side} centroid, RAS mm"
-        add(f"--{side}", action=_Once, type=_coordinate, metavar="X,Y,Z", help=centroid)
+        add(f"--{side}", action=_Once, type=point, metavar="X,Y,Z", help=centroid)
     add("--landmarks", action=_Once, metavar="FILE", help="centroids of one side or both")
     add(
         "--model",

@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import Protocol
 
+from nigroedge.errors import InputError
+
 
 class Hashed(Protocol):
     """What computes its SHA-256 when it is first asked for it, and keeps it."""
@@ -25,7 +27,7 @@ def hashing(file: Hashed) -> Iterator[None]:
     """
 
     def work() -> None:
-        with suppress(OSError):
+        with suppress(InputError, OSError):
             file.sha256  # noqa: B018
 
     thread = _started(Thread(target=work, daemon=True))

@@ -7,8 +7,8 @@ reaches the network as a patch of the other side would; nothing is flipped after
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,6 +22,7 @@ from nigroedge.names import readable
 from nigroedge.preprocess import PreparedPatch, keeps_signs, prepare_patch
 from nigroedge.result import CentroidUsed, EngineUsed, InputUsed, ModelUsed, Result, SideResult
 from nigroedge.volume import Source, Volume
+from nigroedge.window import hold, window_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -93,7 +94,7 @@ def predict(
     used = {side: _model_for(side, models) for side in centres}
     with _hashing(volume.source):
         start = perf_counter()
-        patches = {side: _patch(volume, side, centres[side], used[side]) for side in centres}
+        patches = _patches(volume, centres, used)
         cropped = perf_counter()
         sbr = _run(patches, used)
         end = perf_counter()
@@ -172,19 +173,36 @@ def _model_for(side: str, models: PatchModel | Mapping[str, PatchModel]) -> Patc
     return model
 
 
-def _patch(volume: Volume, side: str, centre: Centroid, model: PatchModel) -> PreparedPatch:
-    spec = model.spec
+def _patches(
+    volume: Volume, centres: Mapping[str, Centroid], models: Mapping[str, PatchModel]
+) -> dict[str, PreparedPatch]:
+    grids = {side: models[side].spec.grid_for(side) for side in centres}
+    windows = []
+    for side in centres:
+        with _about(side):
+            windows.append(window_of(volume, centres[side], grids[side]))
+    patches = {}
+    for side, held in zip(centres, hold(volume, windows), strict=True):
+        with _about(side):
+            method = models[side].spec.normalize
+            patches[side] = prepare_patch(volume, centres[side], grids[side], method, held)
+            _check_smwi(patches[side], method)
+    return patches
+
+
+@contextmanager
+def _about(side: str) -> Iterator[None]:
     try:
-        patch = prepare_patch(volume, centre, spec.grid_for(side), spec.normalize)
+        yield
     except InputError as error:
         raise type(error)(f"{side} side: {error}") from error
+
+
+def _check_smwi(patch: PreparedPatch, method: str) -> None:
     # SMWI is a magnitude times a mask of 0 to 1: never below 0. Where a patch keeps its signs,
     # phase, frequency and susceptibility maps are told from it here.
-    if keeps_signs(spec.normalize) and patch.values.min() < 0:
-        raise InputError(
-            f"{side} side: expected SMWI, which is never negative, got negative voxels"
-        )
-    return patch
+    if keeps_signs(method) and patch.values.min() < 0:
+        raise InputError("expected SMWI, which is never negative, got negative voxels")
 
 
 def _run(

@@ -4,7 +4,7 @@
 A patch follows the image's own axes: each patch axis runs along the image axis nearest the
 direction that its letter names, without rotation, because the slab of a nigrosome scan is oblique
 on purpose. The work is done in C++, straight from the stored voxels; the volume is never copied or
-converted.
+converted. Of one that lies in a file no more is read than the patch needs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from nigroedge import _core
 from nigroedge.errors import InputError
 from nigroedge.grid import PatchGrid
 from nigroedge.volume import Volume
+from nigroedge.window import Held, hold, point, window_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -81,6 +82,9 @@ def crop_patch(
     GeometryError
         If the centroid is not finite or outside the image, less than 0.9 of the patch is inside, or
         the affine leaves open where the patch lies (sheared, turned by 45°, not in millimetres).
+    InputError
+        If the file that the voxels lie in has changed, cannot be read, or more than 1 GiB of it
+        would be needed.
     ValueError
         If the grid is none; see `PatchGrid`.
     """
@@ -106,18 +110,7 @@ def crop_on_grid(
     GeometryError
         As `crop_patch`.
     """
-    values, _ = _core.crop_patch(
-        volume.voxels,
-        volume.affine,
-        volume.slope,
-        volume.intercept,
-        _point(centre_mm),
-        grid.shape,
-        grid.spacing_mm,
-        grid.axes,
-        grid.flipped,
-    )
-    return values
+    return _cut(volume, centre_mm, grid, None).values
 
 
 def normalize(patch: npt.NDArray[np.float32], method: str) -> npt.NDArray[np.float32]:
@@ -166,7 +159,11 @@ def normalize(patch: npt.NDArray[np.float32], method: str) -> npt.NDArray[np.flo
 
 
 def prepare_patch(
-    volume: Volume, centre_mm: Iterable[float], grid: PatchGrid, method: str
+    volume: Volume,
+    centre_mm: Iterable[float],
+    grid: PatchGrid,
+    method: str,
+    held: Held | None = None,
 ) -> PreparedPatch:
     """Cut a patch and normalise it, as `crop_patch` and then `normalize` do, in one step.
 
@@ -180,25 +177,15 @@ def prepare_patch(
         is needed.
     method : str
         As `normalize` takes it.
+    held : Held, optional
+        Voxels that hold the patch; by default they are read if they lie in a file.
 
     Raises
     ------
-    GeometryError, DegeneratePatchError, ValueError
+    InputError, ValueError
         As `crop_patch` and `normalize`.
     """
-    values, coverage = _core.prepare_patch(
-        volume.voxels,
-        volume.affine,
-        volume.slope,
-        volume.intercept,
-        _point(centre_mm),
-        grid.shape,
-        grid.spacing_mm,
-        grid.axes,
-        grid.flipped,
-        method,
-    )
-    return PreparedPatch(values, coverage)
+    return _cut(volume, centre_mm, grid, method, held)
 
 
 def keeps_signs(method: str) -> bool:
@@ -231,11 +218,28 @@ def available_isas() -> tuple[str, ...]:
     return _core.available_isas()
 
 
-def _point(centre_mm: Iterable[float]) -> tuple[float, float, float]:
-    try:
-        x, y, z = centre_mm
-    except ValueError:
-        raise InputError(
-            f"expected a centroid of three coordinates in mm, got {centre_mm}"
-        ) from None
-    return float(x), float(y), float(z)
+def _cut(
+    volume: Volume,
+    centre_mm: Iterable[float],
+    grid: PatchGrid,
+    method: str | None,
+    held: Held | None = None,
+) -> PreparedPatch:
+    """Cut a patch; normalise it if a method is named."""
+    if held is None:
+        (held,) = hold(volume, [window_of(volume, centre_mm, grid)])
+    values, coverage = _core.crop_patch(
+        held.voxels,
+        held.begin,
+        volume.stored.shape,
+        volume.affine,
+        volume.slope,
+        volume.intercept,
+        point(centre_mm),
+        grid.shape,
+        grid.spacing_mm,
+        grid.axes,
+        grid.flipped,
+        method,
+    )
+    return PreparedPatch(values, coverage)

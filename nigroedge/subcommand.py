@@ -9,6 +9,7 @@ it is, and gives an outcome that can be shown to people or to programs.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -90,3 +91,42 @@ def add_transform(command: argparse.ArgumentParser) -> None:
         choices=("sform", "qform"),
         help="which transform of an image is right, where its two disagree",
     )
+
+
+Point = tuple[float, float, float]
+
+
+def point(text: str) -> Point:
+    """Read X,Y,Z in millimetres for an argument.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If it is not three finite numbers.
+    """
+    return _three_numbers(text, "X,Y,Z in mm such as -9,-18,-14")
+
+
+def direction(text: str) -> Point:
+    """Read X,Y,Z of a direction for an argument.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If it is not three finite numbers, or all of them are 0.
+    """
+    expected = "a direction X,Y,Z such as 0,0.2,0.98"
+    read = _three_numbers(text, expected)
+    if not any(read):
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+    return read
+
+
+def _three_numbers(text: str, expected: str) -> Point:
+    try:
+        x, y, z = (float(part) for part in text.split(","))
+    except ValueError:
+        x = y = z = math.nan
+    if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)):
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+    return x, y, z

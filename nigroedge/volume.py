@@ -2,8 +2,8 @@
 """Voxels and where they are.
 
 A Volume holds the voxels as they are stored, of any numeric type and any strides, and never
-copies them; what a voxel is worth and where it lies are said beside it. Left and right are the
-patient's and come from the affine alone.
+copies them, or knows the file in which they lie; what a voxel is worth and where it lies are said
+beside it. Left and right are the patient's and come from the affine alone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nigroedge.errors import GeometryError, InputError
+from nigroedge.io.file_array import FileArray
+from nigroedge.io.open_file import OpenFile, about
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -32,14 +34,14 @@ class Source:
     ----------
     path : path-like
         As the user named it.
-    parts : tuple of path-like, optional
-        All files that the volume came from, if they are more than one: header, then image.
+    files : tuple of OpenFile, optional
+        What was read: header, then image, where they are two.
     read_ms : float, optional
         How long reading took, in milliseconds.
     """
 
     path: str | os.PathLike[str]
-    parts: tuple[str | os.PathLike[str], ...] = ()
+    files: tuple[OpenFile, ...] = field(default=(), repr=False)
     read_ms: float | None = None
 
     @property
@@ -54,17 +56,27 @@ class Source:
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the file, in hexadecimal; of the parts, one after the other, if there are any.
+        """SHA-256 of the file, in hexadecimal; of header and image, in this order, if two.
 
-        Of the bytes as they lie on disk, read when first asked for.
+        Of the bytes as they lie on disk, read when first asked for: those that the volume came
+        from, or an InputError.
         """
         import hashlib  # it loads OpenSSL: best where `hashing` asks
 
         digest = hashlib.sha256()
-        for part in self.parts or (self.path,):
-            with open(part, "rb", buffering=0) as file:
-                hashlib.file_digest(file, lambda: digest)
+        with about(self.path):
+            for file in self.files or (OpenFile(os.fspath(self.path)),):
+                for chunk in file.chunks():
+                    digest.update(chunk)
         return digest.hexdigest()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel to another process, which may not have the file, with the hash and without it."""
+        return {**vars(self), "files": (), "sha256": self.sha256}
+
+
+#: Where a Volume keeps voxels that lie in a file until they are asked for.
+_UNREAD = "_unread"
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +85,10 @@ class Volume:
 
     Parameters
     ----------
-    voxels : (nx, ny, nz) ndarray
+    voxels : (nx, ny, nz) ndarray or FileArray
         As stored: 8, 16 or 32 bit integers or 32 or 64 bit floats, in either byte order, with any
-        strides. Not copied.
+        strides. Not copied. One that lies in a file is read, whole, when `voxels` is first asked
+        for; a prediction reads no more of it than its patches need.
     affine : (4, 4) array_like
         Voxel index → RAS+ millimetres, float64.
     slope, intercept : float
@@ -99,7 +112,7 @@ class Volume:
     source: Source | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        voxels = np.asanyarray(self.voxels)
+        voxels = self.voxels if isinstance(self.voxels, FileArray) else np.asanyarray(self.voxels)
         if voxels.ndim != 3:
             raise InputError(f"expected voxels of 3 dimensions, got shape {voxels.shape}")
         if voxels.size == 0:
@@ -115,9 +128,41 @@ class Volume:
                 f"got slope {self.slope} and intercept {self.intercept}"
             )
         object.__setattr__(self, "voxels", voxels)
+        if isinstance(voxels, FileArray):
+            vars(self)[_UNREAD] = vars(self).pop("voxels")
         object.__setattr__(self, "affine", _checked_affine(self.affine))
         object.__setattr__(self, "slope", float(self.slope))
         object.__setattr__(self, "intercept", float(self.intercept))
+
+    @property
+    def stored(self) -> npt.NDArray[Any] | FileArray:
+        """The voxels where they are: nothing is read."""
+        unread: FileArray | None = vars(self).get(_UNREAD)
+        return self.voxels if unread is None else unread
+
+    if not TYPE_CHECKING:  # where types are checked, there is no attribute but those above
+
+        def __getattr__(self, name: str) -> Any:
+            """Read voxels that lie in a file when they are first asked for."""
+            known = vars(self)
+            unread = known.get(_UNREAD)
+            if name == "voxels" and unread is not None:
+                known["voxels"] = unread.read()
+                known.pop(_UNREAD, None)  # another thread may have been here
+            if name not in known:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return known[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel to another process, which may not have the file, with the voxels in memory."""
+        return {"voxels": self.voxels, **vars(self)}
+
+    def __repr__(self) -> str:
+        """Say what it is; voxels in a file are not read for it."""
+        return (
+            f"Volume(voxels={self.stored!r}, affine={self.affine!r}, slope={self.slope}, "
+            f"intercept={self.intercept})"
+        )
 
 
 def _checked_affine(affine: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -1,17 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The C library: what it exports, how it is found, and that it gives Python's bits."""
+"""The C library gives Python's bits, and takes the model files that Python takes."""
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
-import os
-import re
-import shutil
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import POINTER, byref, c_char, c_double, c_float, c_int32, c_int64, c_size_t, c_void_p
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,99 +14,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nigroedge
-from examples.predict_ctypes import SIDES, TYPES, load_library, volume_of
+from examples.predict_ctypes import TYPES
 from nigroedge.errors import ModelError, NigroedgeError
 from nigroedge.grid import PatchGrid
 from nigroedge.io.nifti import load_volume
 from nigroedge.model import load_model, selftest_patch
 from nigroedge.spec import ModelSpec
 from nigroedge.volume import Volume
-from tests.conftest import ROOT
+from tests.c_library import BAD_MODEL, SIDE_NOT_SERVED, CModel, NigroModelInfo, opened, scan
 from tests.onnx_files import Net, float_model, oracle, random_net, set_metadata, spec_of
-
-STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-OK, BAD_ARGUMENT, BAD_MODEL, SIDE_NOT_SERVED = 0, 1, 3, 7
-
-
-class NigroModelInfo(ctypes.Structure):
-    """struct nigro_model_info of nigroedge.h."""
-
-    _fields_ = (
-        ("sizeof_info", c_size_t),
-        ("patch_shape", c_int64 * 3),
-        ("spacing_mm", c_double * 3),
-        ("axes", c_char * 4),
-        ("sides", c_int32),
-        ("mirrored", c_int32),
-        ("num_threads", c_int32),
-        ("normalize", ctypes.c_char_p),
-        ("isa", ctypes.c_char_p),
-        ("card", ctypes.c_char_p),
-    )
-
-
-def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> str:
-    """Run a program that must succeed, and give what it printed."""
-    done = subprocess.run(
-        [str(part) for part in command],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=os.environ | environment,
-    )
-    assert 0 == done.returncode, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-class CModel:
-    """A model opened through the C library."""
-
-    def __init__(self, library: ctypes.CDLL, content: bytes) -> None:
-        self.library = library
-        self.pointer = c_void_p()
-        status = library.nigro_model_open_memory(content, len(content), None, byref(self.pointer))
-        if status != OK:
-            raise NigroedgeError(status, library.nigro_last_error().decode())
-
-    def predict(self, image: Volume, **centres_mm) -> tuple[list[float], list[float]]:
-        n = len(centres_mm)
-        sbr, coverage = (c_float * n)(), (c_double * n)()
-        status = self.library.nigro_predict(
-            self.pointer,
-            byref(volume_of(image)),
-            n,
-            (c_int32 * n)(*(SIDES[side] for side in centres_mm)),
-            (c_double * (3 * n))(*np.ravel(list(centres_mm.values()))),
-            sbr,
-            coverage,
-        )
-        if status != OK:
-            raise NigroedgeError(status, self.library.nigro_last_error().decode())
-        return list(sbr), list(coverage)
-
-    def info(self) -> NigroModelInfo:
-        info = NigroModelInfo(ctypes.sizeof(NigroModelInfo))
-        assert OK == self.library.nigro_get_model_info(self.pointer, byref(info))
-        return info
-
-    def close(self) -> None:
-        self.library.nigro_model_free(self.pointer)
 
 
 @pytest.fixture(scope="module")
 def library() -> ctypes.CDLL:
     return opened(nigroedge.get_library())
-
-
-def opened(path: str | Path) -> ctypes.CDLL:
-    """Open a library (with dlopen) and declare what the example leaves out."""
-    library = load_library(str(path))
-    library.nigro_model_open_memory.argtypes = (
-        *(ctypes.c_char_p, c_size_t, c_void_p, POINTER(c_void_p)),
-    )
-    library.nigro_get_model_info.argtypes = (c_void_p, POINTER(NigroModelInfo))
-    library.nigro_version.restype = ctypes.c_char_p
-    return library
 
 
 @pytest.fixture(scope="module")
@@ -133,14 +47,6 @@ def c_model(library, model_path):
     model = CModel(library, model_path.read_bytes())
     yield model
     model.close()
-
-
-def scan(seed=0, dtype="<i2", shape=(24, 22, 16)) -> Volume:
-    """Draw a volume whose voxel (i, j, k) lies at (i/2, j/2, k) − (6, 5, 8) mm."""
-    voxels = np.random.default_rng(seed).integers(1, 100, shape).astype(dtype)
-    affine = np.diag([0.5, 0.5, 1, 1])
-    affine[:3, 3] = -6, -5, -8
-    return Volume(voxels, affine)
 
 
 # --------------------------------------------------------------------------------- the same answer
@@ -454,263 +360,3 @@ def test_eight_threads_run_eight_models_at_once(library):
         model.close()
 
     assert expected * 50 == answers
-
-
-# ---------------------------------------------------------------------------------------- programs
-
-
-@pytest.fixture(scope="module")
-def image_path(tmp_path_factory) -> Path:
-    import nibabel
-
-    image = scan()
-    path = tmp_path_factory.mktemp("image") / "scan.nii"
-    nibabel.Nifti1Image(image.voxels, image.affine).to_filename(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def expected_lines(model_path, image_path) -> list[str]:
-    image = load_volume(image_path)
-    result = load_model(model_path, threads=1).predict(image, left=(-1, 0, 0), right=(1, 0.5, 0))
-    return [
-        f"{side} {getattr(result, side).sbr:.9g} {getattr(result, side).coverage:.6g}"
-        for side in ("left", "right")
-    ]
-
-
-POINTS = ("left", "-1,0,0", "right", "1,0.5,0")
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory) -> Path:
-    """What `cmake --install` gives, moved elsewhere afterwards: the tree is relocatable.
-
-    Compiled without optimisation: that is quick, and must not change a bit. The build folder stays,
-    so that next time only a changed source is compiled; one test process at a time uses it.
-    """
-    build = ROOT / "build" / "test-install"
-    build.mkdir(parents=True, exist_ok=True)
-    first, last = (tmp_path_factory.mktemp("tree") / name for name in ("first", "last"))
-    flags = ["-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O0"]
-    with (build / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        run("cmake", "-S", ROOT / "csrc", "-B", build, *flags)
-        run("cmake", "--build", build, "--parallel", "2")
-        run("cmake", "--install", build, "--prefix", first)
-    first.rename(last)
-    return last
-
-
-def shared_library(tree: Path) -> Path:
-    return next(tree.glob("lib*/**/libnigroedge.so.0"))
-
-
-@pytest.fixture(params=["installed package", "cmake tree"])
-def place(request) -> tuple[str, str, str]:
-    """Folder of the header, path of the library, folder of the CMake package."""
-    if request.param == "installed package":
-        return nigroedge.get_include(), nigroedge.get_library(), nigroedge.get_cmake_dir()
-    moved = request.getfixturevalue("tree")
-    config = next(moved.glob("lib*/**/nigroedgeConfig.cmake"))
-    return str(moved / "include"), str(shared_library(moved)), str(config.parent)
-
-
-def test_the_c_example_gives_the_results_of_python(
-    place, tmp_path, model_path, image_path, expected_lines
-):
-    include, library, _ = place
-    program = tmp_path / "predict"
-    run(
-        *("cc", "-std=c99", *STRICT, "-O2", f"-I{include}", ROOT / "examples/predict.c"),
-        *("-o", program, library, f"-Wl,-rpath,{Path(library).parent}", "-lm"),
-    )
-
-    assert expected_lines == run(program, model_path, image_path, *POINTS).splitlines()
-
-
-def test_the_cmake_example_gives_the_results_of_python(
-    place, tmp_path, model_path, image_path, expected_lines
-):
-    run("cmake", "-S", ROOT / "examples/cmake", "-B", tmp_path, f"-Dnigroedge_DIR={place[2]}")
-    run("cmake", "--build", tmp_path)
-
-    printed = run(tmp_path / "predict", model_path, image_path, *POINTS)
-
-    assert expected_lines == printed.splitlines()
-
-
-def test_pkg_config_gives_the_results_of_python(
-    place, tmp_path, model_path, image_path, expected_lines
-):
-    if shutil.which("pkg-config") is None:
-        pytest.skip("pkg-config is not installed")
-    folder = Path(place[1]).parent / "pkgconfig"
-    flags = run("pkg-config", "--cflags", "--libs", "nigroedge", PKG_CONFIG_PATH=str(folder))
-    run("cc", ROOT / "examples/predict.c", "-o", tmp_path / "predict", *flags.split(), "-lm")
-
-    printed = run(tmp_path / "predict", model_path, image_path, *POINTS)
-
-    assert expected_lines == printed.splitlines()
-
-
-def test_the_ctypes_example_gives_the_results_of_python(model_path, image_path, expected_lines):
-    program = ROOT / "examples/predict_ctypes.py"
-    printed = run(sys.executable, program, model_path, image_path, *POINTS, PYTHONPATH=str(ROOT))
-
-    assert expected_lines == printed.splitlines()
-
-
-def test_the_csharp_example_gives_the_results_of_python(tmp_path, model_path):
-    if shutil.which("mcs") is None or shutil.which("mono") is None:
-        pytest.skip("no C# compiler and runtime: apt-get install mono-mcs mono-runtime")
-    image = Volume(scan().voxels, np.diag([0.5, 0.5, 1, 1]))
-    (tmp_path / "scan.raw").write_bytes(image.voxels.tobytes(order="F"))
-    result = load_model(model_path, threads=1).predict(image, left=(5, 6, 8))
-    sources = [ROOT / "examples/Predict.cs", f"-out:{tmp_path / 'Predict.exe'}"]
-    run("mcs", "-warnaserror", "-r:System.Core", *sources)
-
-    printed = run(
-        *("mono", tmp_path / "Predict.exe", model_path, tmp_path / "scan.raw"),
-        *("24,22,16", "0.5,0.5,1", "left", "5,6,8"),
-        LD_LIBRARY_PATH=str(Path(nigroedge.get_library()).parent),
-    )
-
-    assert f"left {result.left.sbr:.9g}\n" == printed
-
-
-def spoiled(path: Path, tmp_path: Path, at: int, new: bytes) -> Path:
-    content = bytearray(path.read_bytes())
-    content[at : at + len(new)] = new
-    changed = tmp_path / f"changed{at}.nii"
-    changed.write_bytes(content)
-    return changed
-
-
-@pytest.mark.parametrize(
-    ("at", "new", "reason"),
-    [
-        (0, b"\0\0\1\x5c", "byte order"),
-        (40, b"\2\0", "three dimensions"),
-        (42, b"\0\0", "three dimensions"),
-        (42, b"\xff\x7f", "cut short"),
-        (48, b"\2\0", None),  # dim[4] counts only where dim[0] says so
-        (70, b"\x20\0", "64 bit floats"),
-        (72, b"\x20\0", "64 bit floats"),
-        (80, b"\0\0\x80\x3f", "as long as pixdim says"),
-        (80, b"\0\0\xc0\x7f", "as long as pixdim says"),
-        (80, b"\0\0\0\0", None),  # says nothing
-        (108, b"\0\0\0\0", "vox_offset"),
-        (108, b"\0\0\xc0\x7f", "vox_offset"),
-        (112, b"\0\0\x80\x7f", "scl_slope"),
-        (123, b"\1", "millimetres"),
-        (252, b"\1\0", "within 1 mm"),
-        (254, b"\0\0", "sform"),
-        (344, b"ni1\0", "single-file"),
-    ],
-)
-def test_the_c_example_refuses_what_it_does_not_read(
-    tmp_path, model_path, image_path, c_example, at, new, reason
-):
-    # A qform that lies elsewhere: nibabel writes one that agrees, with code 0.
-    image = spoiled(spoiled(image_path, tmp_path, 268, b"\0\0\0\0"), tmp_path, at, new)
-    done = subprocess.run(
-        [c_example, model_path, image, *POINTS], capture_output=True, text=True, check=False
-    )
-
-    if reason is None:
-        assert 0 == done.returncode
-    else:
-        assert 1 == done.returncode
-        assert "" == done.stdout
-        assert re.search(reason, done.stderr)
-
-
-@pytest.fixture(scope="module")
-def c_example(tmp_path_factory) -> Path:
-    program = tmp_path_factory.mktemp("example") / "predict"
-    library = nigroedge.get_library()
-    run(
-        *("cc", "-std=c99", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
-        *(f"-I{nigroedge.get_include()}", ROOT / "examples/predict.c", "-o", program),
-        *(library, f"-Wl,-rpath,{Path(library).parent}", "-lm"),
-    )
-    return program
-
-
-# ------------------------------------------------------------------------------ library and header
-
-
-@pytest.mark.parametrize("standard", ["c99", "c11", "c++17"])
-@pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_the_header_compiles_alone(tmp_path, compiler, standard):
-    if shutil.which(compiler) is None:
-        pytest.skip(f"{compiler} is not installed")
-    source = tmp_path / ("alone.cpp" if "+" in standard else "alone.c")
-    source.write_text("#include <nigroedge.h>\nint main(void) { return NIGRO_OK; }\n")
-    include = f"-I{nigroedge.get_include()}"
-
-    run(compiler, f"-std={standard}", *STRICT, include, "-fsyntax-only", source)
-
-
-def test_the_header_is_more_prose_than_code():
-    text = (ROOT / "csrc/include/nigroedge.h").read_text()
-    prose = sum(len(comment.split()) for comment in re.findall(r"/\*.*?\*/", text, re.S))
-    code = len(re.sub(r"/\*.*?\*/", "", text, flags=re.S).split())
-
-    assert prose > 2 * code
-
-
-def test_the_version_is_that_of_the_package(library):
-    header = (ROOT / "csrc/include/nigroedge.h").read_text()
-
-    assert nigroedge.__version__ == library.nigro_version().decode()
-    assert f'#define NIGRO_VERSION "{nigroedge.__version__}"' in header
-
-
-def exported(path: str | Path) -> set[str]:
-    lines = run("nm", "-D", "--defined-only", path).splitlines()
-    return {line.split()[-1] for line in lines}
-
-
-def declared() -> set[str]:
-    header = (ROOT / "csrc/include/nigroedge.h").read_text()
-    return set(re.findall(r"^NIGRO_API [^;(]*?(nigro_\w+)\(", header, re.M))
-
-
-def test_only_the_functions_of_the_header_are_exported(place):
-    assert 9 == len(declared())
-    assert declared() == exported(place[1])
-
-
-def test_the_stripped_library_is_small(tmp_path):
-    run("strip", "--strip-unneeded", nigroedge.get_library(), "-o", tmp_path / "stripped.so")
-
-    # 597 kB before branches, any window and five more normalisations; half of it are the kernels.
-    assert (tmp_path / "stripped.so").stat().st_size < 680_000
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the C++ runtime is the system's")
-def test_the_library_needs_the_c_library_alone():
-    for archive in ("libstdc++.a", "libgcc_eh.a"):
-        if not Path(run("c++", f"-print-file-name={archive}").strip()).is_absolute():
-            pytest.skip(f"this compiler comes without {archive}")
-    needed = re.findall(r"NEEDED.*\[(.*?)\.so", run("readelf", "-d", nigroedge.get_library()))
-
-    assert {"libc"} <= set(needed) <= {"libc", "libm", "libpthread", "ld-linux-x86-64"}
-
-
-# ------------------------------------------------------------------------------------ C++ programs
-
-
-@pytest.mark.parametrize("name", ["test_capi", "test_capi_memory"])
-def test_the_c_programs_pass_on_the_shared_library(tmp_path, name):
-    """Refusals, threads, flat memory, and each allocation failing; ctest runs them sanitized."""
-    library = nigroedge.get_library()
-    run(
-        *("c++", "-std=c++17", "-O0", *STRICT, f"-I{nigroedge.get_include()}"),
-        *("-DNIGROEDGE_TEST_NATIVE", ROOT / f"tests/cpp/{name}.cpp", "-o", tmp_path / name),
-        *(library, f"-Wl,-rpath,{Path(library).parent}", "-lpthread"),
-    )
-
-    assert " 0 failed" in run(tmp_path / name, cwd=tmp_path)

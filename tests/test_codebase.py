@@ -145,7 +145,7 @@ def test_packages_know_only_those_below_them(name):
     assert {package_of(other) for other in known} <= MAY_KNOW[package] | {package}
 
 
-@pytest.mark.parametrize("path", python_files("nigroedge"), ids=relative)
+@pytest.mark.parametrize("path", python_files("nigroedge", "export"), ids=relative)
 def test_only_the_command_line_prints_or_exits(path):
     if path.name in {"cli.py", "__main__.py"}:
         return

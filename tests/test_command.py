@@ -143,10 +143,11 @@ def test_the_same_image_in_every_container_gives_the_same_sbr(answer, models, sl
     (tmp_path / "d.nii").write_bytes(nifti_bytes(big[..., None], volume.affine))
     (tmp_path / "e.nii").write_bytes(nifti_bytes(big.astype("<f8"), volume.affine))
     pair = nifti_bytes(big, volume.affine, single=False)
+    (tmp_path / "g.nii").write_bytes(nifti_bytes(big.astype("<i8"), volume.affine))
     (tmp_path / "f.hdr").write_bytes(pair[:352])
     (tmp_path / "f.img").write_bytes(pair[352:])
 
-    for name in ("a.nii", "b.nii", "c.nii.gz", "d.nii", "e.nii", "f.hdr", "f.img"):
+    for name in ("a.nii", "b.nii", "c.nii.gz", "d.nii", "e.nii", "f.hdr", "f.img", "g.nii"):
         result = answer("predict", tmp_path / name, *command)
         assert (expected["left"], expected["right"]) == (result["left"], result["right"]), name
 

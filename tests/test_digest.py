@@ -4,6 +4,7 @@
 import pytest
 
 from nigroedge.digest import hashing
+from nigroedge.errors import InputError
 from nigroedge.model import load_model
 from nigroedge.volume import Source
 
@@ -29,7 +30,7 @@ def test_who_asks_for_the_hash_of_an_unreadable_file_is_told(tmp_path):
     with hashing(source):
         pass
 
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(InputError, match="none': No such file"):
         source.sha256  # noqa: B018
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages: what they say can be typed, links lead somewhere, and they are short."""
 
+import hashlib
 import os
 import re
 import shlex
@@ -8,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +18,9 @@ import nigroedge.cli
 from docs.site.commands import command_pages, subcommands
 from docs.site.markdown import LINK, code_blocks, prose
 from docs.site.stage import DOCS, page_paths, stage
+from nigroedge.model import REFERENCE
+from tests.c_library import declared, exported
 from tests.conftest import ROOT
-from tests.test_capi import declared, exported
 
 PAGES = [path for path in page_paths() if "notes" not in path.parts]
 NOTES = [path for path in page_paths() if "notes" in path.parts]
@@ -25,6 +28,8 @@ FRONT = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 
 #: Words of all pages but the notes, and of the README: what a user may be asked to read.
 MAX_WORDS, MAX_README_WORDS = 11_000, 700
+#: Five minutes, code and tables included, at 300 words a minute.
+MAX_PAGE_WORDS = 1_500
 #: What a reader sees of a line before an editor or a terminal wraps it.
 MAX_LINE = 100
 #: Options of other programs that pages name.
@@ -77,6 +82,18 @@ def test_the_pages_for_users_are_short():
     assert len((ROOT / "README.md").read_text().split()) < MAX_README_WORDS
 
 
+@pytest.mark.parametrize("path", PAGES, ids=named)
+def test_a_page_for_users_is_read_in_minutes(path):
+    assert len(path.read_text().split()) <= MAX_PAGE_WORDS
+
+
+@every_page
+def test_the_hash_of_the_bundled_model_is_its_own(path):
+    said = set(re.findall(r"reference, sha256 ([0-9a-f]+)", path.read_text()))
+
+    assert said <= {hashlib.sha256(Path(REFERENCE).read_bytes()).hexdigest()}
+
+
 # ------------------------------------------------------------------------------------------ links
 
 
@@ -112,7 +129,7 @@ def test_a_page_that_no_menu_has_is_found(tmp_path):
 
 SOURCES = [
     path
-    for folder in ("nigroedge", "export", "bench", "tests", "examples")
+    for folder in ("nigroedge", "export", "csrc", "bench", "tests", "examples")
     for path in sorted((ROOT / folder).rglob("*"))
     if path.suffix in {".py", ".pyi", ".h", ".cpp", ".inc", ".c", ".cs", ".txt"}
 ]

@@ -19,7 +19,7 @@ from export.samples import Samples
 from export.to_onnx import write_model
 from nigroedge.artefact import read_artefact
 from nigroedge.engine.openvino import import_openvino
-from nigroedge.errors import ModelError
+from nigroedge.errors import InputError, ModelError
 from nigroedge.grid import PatchGrid
 from nigroedge.model import load_model, read_spec
 from nigroedge.spec import ModelSpec
@@ -92,10 +92,26 @@ def test_the_mean_error_on_calibration_patches_is_taken_out(model):
 def test_siblings_that_break_the_promise_are_refused_and_not_left(model, tmp_path, monkeypatch):
     alone = tmp_path / "alone.onnx"
     alone.write_bytes(model.read_bytes())
+    older = sibling_paths(alone)["onnx"]
+    older.write_bytes(b"older")
     monkeypatch.setattr("export.quantize.line", lambda got, wanted: (1.0, 0.5))
 
     with pytest.raises(ModelError, match=r"self-test|at most 0\.15 SBR from the float model"):
         quantize(alone, samples(4, seed=1))
+    assert {alone, older} == set(tmp_path.iterdir())
+    assert b"older" == older.read_bytes()
+
+
+def test_a_full_disk_leaves_neither_sibling(model, tmp_path, monkeypatch):
+    alone = tmp_path / "alone.onnx"
+    alone.write_bytes(model.read_bytes())
+
+    def full(descriptor):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match=r"alone\.int8\.onnx'?: No space left on device"):
+        quantize(alone, samples(24, seed=1))
     assert [alone] == list(tmp_path.iterdir())
 
 

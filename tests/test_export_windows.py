@@ -2,6 +2,8 @@
 """Windows of a table: their middle is nigroedge's own patch, of scans and of cut-outs."""
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,15 +11,17 @@ import nibabel
 import numpy as np
 import pytest
 
+from export import windows
 from export.spec import make_card, method_spec
 from export.windows import MARGIN, cut_window, load_windows, prepared, windows_name
-from nigroedge.errors import TableError
+from nigroedge.errors import InputError, TableError
 from nigroedge.io.nifti import load_volume
 from nigroedge.phantom import simulate
 from nigroedge.preprocess import crop_patch, prepare_patch
 from nigroedge.study.table import Row, read_table
 from nigroedge.volume import Volume
 from tests.cohorts import save_image, write_cohort
+from tests.conftest import ROOT
 
 SPEC = method_spec(
     make_card(name="test", licence="test", training_data="none", limits="means nothing")
@@ -121,3 +125,102 @@ def test_every_image_that_cannot_be_used_is_listed_without_its_name(table, tmp_p
     assert "line 6" not in text
     assert not any(name in text for name in ("JaneDoe", "absent.nii", "text.nii"))
     assert [] == list((tmp_path / "cache").iterdir())
+
+
+# ------------------------------------------------------------------------- the file of the windows
+
+
+def test_windows_cut_short_while_they_are_learned_from_are_an_error(table, tmp_path):
+    """In another process: a mapped file that shrinks would end it."""
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "import numpy as np\n"
+        "from export.windows import load_windows, prepared\n"
+        "from nigroedge.errors import InputError\n"
+        "from nigroedge.study.table import read_table\n"
+        "from tests.test_export_windows import SPEC\n"
+        "windows = load_windows(read_table(Path(sys.argv[1])), SPEC, Path(sys.argv[2]))\n"
+        "(file,) = Path(sys.argv[2]).glob('*/voxels.npy')\n"
+        "os.truncate(file, 1000)\n"
+        "try: prepared(windows, np.arange(6), SPEC)\n"
+        "except InputError as error: sys.exit(str(error))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, table, tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert 1 == done.returncode, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "voxels.npy" in line]
+    assert "as when it was opened, got 1000: it was cut short meanwhile" in line
+
+
+@pytest.mark.parametrize("size", [0, 100, 5000, -4])
+def test_windows_of_another_size_are_refused_with_what_to_do(table, tmp_path, size):
+    rows = read_table(table)
+    load_windows(rows, SPEC, tmp_path)
+    (file,) = tmp_path.glob("*/voxels.npy")
+    os.truncate(file, size % file.stat().st_size)
+
+    with pytest.raises(InputError, match=r"voxels\.npy': expected 6 windows .*remove the folder"):
+        load_windows(rows, SPEC, tmp_path)
+
+
+def test_windows_are_a_numpy_file(table, tmp_path):
+    windows = load_windows(read_table(table), SPEC, tmp_path)
+    (file,) = tmp_path.glob("*/voxels.npy")
+    stored = np.load(file)
+
+    assert ((6, 60, 60, 26), np.float32) == (stored.shape, stored.dtype)
+    for index in range(6):
+        np.testing.assert_array_equal(stored[index], windows.window(index))
+
+
+def test_a_full_disk_is_an_error_that_names_the_folder(table, tmp_path):
+    """A limit on the size of files stands for it; a mapped file would end the process."""
+    code = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from export.windows import load_windows\n"
+        "from nigroedge.errors import InputError\n"
+        "from nigroedge.study.table import read_table\n"
+        "from tests.test_export_windows import SPEC\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "try: load_windows(read_table(Path(sys.argv[1])), SPEC, Path(sys.argv[2]))\n"
+        "except InputError as error: sys.exit(str(error))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, table, tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert 1 == done.returncode, done.stderr
+    assert done.stderr.rstrip().endswith("': File too large")
+    assert "Traceback" not in done.stderr
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_two_runs_that_cut_the_same_share_it(table, tmp_path, monkeypatch):
+    rows = read_table(table)
+    cut = windows._cut_rows
+
+    def cut_after_another(*arguments):
+        monkeypatch.setattr(windows, "_cut_rows", cut)
+        load_windows(rows, SPEC, tmp_path)  # the other run is quicker
+        yield from cut(*arguments)
+
+    monkeypatch.setattr(windows, "_cut_rows", cut_after_another)
+    expected = [cut_window(load_volume(row.image), row, SPEC) for row in rows]
+
+    cached = load_windows(rows, SPEC, tmp_path)
+    for index, window in enumerate(expected):
+        np.testing.assert_array_equal(window, cached.window(index))
+    assert [windows_name(rows, SPEC)] == [path.name for path in tmp_path.iterdir()]

@@ -137,7 +137,10 @@ IMAGES = {
     ),
     "colours": (nifti_bytes(VOXELS, datatype=128, bitpix=24), "got RGB (NIfTI datatype 128)"),
     "complex": (nifti_bytes(VOXELS.astype("c8")), "got complex64 (NIfTI datatype 32)"),
-    "64 bit integers": (nifti_bytes(VOXELS.astype("i8")), "got int64 (NIfTI datatype 1024)"),
+    "64 bit integers": (
+        nifti_bytes(VOXELS.astype("u8") + (1 << 60)),
+        "expected 64 bit integers within 2^53, which a float64 holds exactly, got 1152921504606847",
+    ),
     "all zero": (filled(0), "left side: expected a patch with contrast, got"),
     "constant": (filled(7), "left side: expected a patch with contrast, got"),
     "all NaN": (filled(np.nan), "left side: expected finite values in the patch, got NaN"),

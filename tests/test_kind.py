@@ -17,9 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from nigroedge.errors import ModelError
+from nigroedge.errors import FormatError, InputError, ModelError
 from nigroedge.io.kind import N_BYTES, kind_of
+from nigroedge.io.landmarks import load_landmarks
+from nigroedge.io.nifti import load_volume
 from nigroedge.model import REFERENCE, load_model
+from nigroedge.smwi.sidecar import read_sidecar
+from nigroedge.study.table import read_table
 from tests.conftest import ROOT
 from tests.nifti_files import nifti_bytes
 
@@ -120,3 +124,51 @@ def test_a_part_of_an_openvino_model_that_is_a_pointer_says_so(tmp_path, models,
 
     with pytest.raises(ModelError, match=r"expected an OpenVINO model, .xml and .bin, got a git-"):
         load_model(tmp_path / "model.xml")
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (".git/annex/objects/Xq/7P/SHA256E-s1--0.nii.gz", "it is in git-annex and not here: run"),
+        ("../elsewhere.nii", "it is a link that leads nowhere"),
+        (None, "No such file or directory$"),
+    ],
+)
+@pytest.mark.parametrize("name", ["image.nii.gz", "model.onnx"])
+def test_a_link_that_leads_nowhere_is_told_from_no_file(tmp_path, name, target, words):
+    path = tmp_path / name
+    if target is not None:
+        path.symlink_to(target)
+    if name == "model.onnx":
+        with pytest.raises(ModelError, match=words.replace("$", " ")):
+            load_model(path)
+    else:
+        with pytest.raises(InputError, match=words):
+            load_volume(path)
+
+
+@pytest.mark.parametrize("name", ["points.csv", "image.nii", "model.onnx"])
+def test_a_folder_is_called_one(tmp_path, name):
+    path = tmp_path / name
+    path.mkdir()
+    read = {"points.csv": load_landmarks, "image.nii": load_volume, "model.onnx": load_model}[name]
+
+    with pytest.raises((InputError, ModelError), match="expected a regular file, got a folder"):
+        read(path)
+
+
+@pytest.mark.parametrize("name", ["git-lfs", "gzip", "web page", "empty file"])
+def test_a_sidecar_that_is_none_says_what_it_is(tmp_path, name):
+    (tmp_path / "sub-01_MEGRE.json").write_bytes(FILES[name])
+
+    with pytest.raises(FormatError, match=f"sub-01_MEGRE.json'?: expected JSON, got .*{name}"):
+        read_sidecar(tmp_path / "sub-01_MEGRE.json")
+
+
+def test_a_table_that_is_none_says_what_it_is(tmp_path):
+    (tmp_path / "table.csv").write_bytes(FILES["zip"])
+
+    with pytest.raises(
+        InputError, match=r"table.csv'?: expected a table, got a zip archive, as .x"
+    ):
+        read_table(tmp_path / "table.csv")

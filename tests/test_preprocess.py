@@ -598,8 +598,8 @@ def test_an_image_larger_than_any_memory():
 
 def test_the_core_takes_no_other_type_or_layout():
     def crop(voxels, affine):
-        grid = ((1, 1, 1), (1.0, 1.0, 1.0), "RAS", False)
-        return _core.crop_patch(voxels, affine, 1.0, 0.0, (0.0, 0.0, 0.0), *grid)
+        where = ((0.0, 0.0, 0.0), (1, 1, 1), (1.0, 1.0, 1.0), "RAS", False)
+        return _core.crop_patch(voxels, (0, 0, 0), (2, 2, 2), affine, 1.0, 0.0, *where)
 
     voxels = np.zeros((2, 2, 2), dtype=np.int16)
     assert crop(voxels, np.eye(4))[1] == 1.0

@@ -10,8 +10,8 @@ import nigroedge
 from nigroedge.errors import DegeneratePatchError, NigroedgeError
 from nigroedge.model import load_model
 from nigroedge.volume import Volume
+from tests.c_library import CModel, opened, scan
 from tests.onnx_files import float_model, oracle, random_net, spec_of
-from tests.test_capi import CModel, opened, scan
 
 DEGENERATE_PATCH = 6
 POINTS = {"left": (-1, 0, 0), "right": (1.3, 0.4, 0.6)}

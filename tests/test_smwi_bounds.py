@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nigroedge.errors import InputError
-from nigroedge.smwi.bounds import check_chi, check_echo_times, check_field_strength
+from nigroedge.smwi.bounds import check_chi, check_decay, check_echo_times, check_field_strength
 
 
 @pytest.mark.parametrize("tesla", [0.2, 0.55, 1.5, 2.89362, 3, 7, 11.7])
@@ -48,3 +48,28 @@ def test_a_thousandth_of_the_mask_may_go_beyond_and_no_more(value):
     check_chi(*chi_beyond(value, 1))
     with pytest.raises(InputError, match=r"within ±3 ppm.*got 0\.2 % of the mask beyond"):
         check_chi(*chi_beyond(value, 2))
+
+
+TIMES = np.array([0.01, 0.02, 0.03, 0.04, 0.05])
+
+
+@given(st.floats(0, 150), st.floats(1, 1e4))
+def test_a_signal_that_decays_as_in_a_brain_is_taken(r2star, start):
+    check_decay(list(start * np.exp(-r2star * TIMES)), TIMES)
+
+
+@given(st.floats(3, 150), st.floats(1, 1e4))
+def test_echoes_backwards_and_times_a_tenth_are_refused(r2star, start):
+    medians = start * np.exp(-r2star * TIMES)
+
+    with pytest.raises(InputError, match="in the order of their times"):
+        check_decay(list(medians[::-1]), TIMES)
+    if r2star > 21:
+        with pytest.raises(InputError, match="are the echo times too short"):
+            check_decay(list(medians), TIMES / 10)
+
+
+def test_an_echo_that_is_brighter_than_the_one_before_is_no_harm():
+    check_decay([100, 90, 91, 80, 110], TIMES)
+    check_decay([1, 1, 1, 1, 1], TIMES)  # all echoes weigh alike
+    check_decay([100, 50, 20, 5, 0], TIMES)

@@ -2,17 +2,19 @@
 """`nigroedge smwi`: files in, derivatives out, refusals by exit code and one line."""
 
 import json
+from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
 from nigroedge.cli import main
 from nigroedge.io.nifti import load_volume, save_volume
-from nigroedge.smwi.command import METHOD_NAMES, UNIT_NAMES
+from nigroedge.smwi.command import METHOD_NAMES
 from nigroedge.smwi.method import METHODS
-from nigroedge.smwi.phase import UNIT_NAMES as UNITS_OF_PHASE
 from nigroedge.volume import Volume
 from tests.smwi_phantom import ECHO_TIMES_S, make_head, simulate_echoes, total_field
+from tests.test_smwi_orientation import stored
 
 TIMES = [str(time) for time in ECHO_TIMES_S]
 
@@ -53,7 +55,6 @@ def from_files(folder, *more):
 
 def test_the_names_that_need_no_import_are_the_true_ones():
     assert tuple(METHODS) == METHOD_NAMES
-    assert UNITS_OF_PHASE == UNIT_NAMES
 
 
 def test_a_bids_subject_becomes_derivatives_that_predict_reads(folder, head, tmp_path, capsys):
@@ -154,6 +155,15 @@ def test_magnitude_listed_backwards_is_refused_by_the_json_beside_it(folder, tmp
     assert "got 0.05 s in that of 'sub-07_echo-5_part-mag_MEGRE.nii'" in capsys.readouterr().err
 
 
+def test_a_unit_that_begins_with_a_minus_sign_can_be_named(folder, tmp_path, capsys):
+    """An option by its looks; the phase here is in radians."""
+    more = ("--echo-times", *TIMES, "--field-strength", "3", "--out", str(tmp_path))
+
+    assert 1 == main([*from_files(folder, *more), "--phase-unit", "-4096..4096"])
+
+    assert "expected phase in '-4096..4096'" in capsys.readouterr().err
+
+
 def test_neither_files_nor_bids_is_a_usage_error(tmp_path, capsys):
     assert main(["smwi", "--out", str(tmp_path)]) == 2
     assert "--magnitude and --phase, or --bids" in capsys.readouterr().err
@@ -194,6 +204,75 @@ def test_a_mask_in_another_place_is_refused_as_such(folder, head, tmp_path, caps
     assert main([*arguments, "--mask", str(tmp_path / "mask.nii"), "--out", str(tmp_path)]) == 1
 
     assert "the scan and its mask in one place" in capsys.readouterr().err
+
+
+def test_masks_and_phases_in_other_orders_of_axes_give_the_same(folder, head, tmp_path):
+    """Bit for bit: turned, not interpolated."""
+    turned = []
+    for n, path in enumerate(echoes(folder, "phase")):
+        values, affine = stored((1, 2, 0), (-1, 1, -1), load_volume(path).voxels[...], head.affine)
+        turned.append(str(tmp_path / f"phase{n}.nii"))
+        save_volume(Volume(values, affine), turned[-1])
+    values, affine = stored((2, 0, 1), (1, -1, 1), head.mask.astype(np.int16), head.affine)
+    save_volume(Volume(values + 5, affine, 0.5, -2.5), tmp_path / "mask.nii")
+    common = ["--echo-times", *TIMES, "--field-strength", "3", "--method", "fast", "--threads", "1"]
+    start = ["smwi", "--magnitude", *echoes(folder, "mag"), *common]
+
+    straight = ["--phase", *echoes(folder, "phase"), "--mask", str(folder / "mask.nii")]
+    assert 0 == main([*start, *straight, "--out", str(tmp_path / "a")])
+    assert 0 == main(
+        [
+            *(*start, "--phase", *turned, "--mask", str(tmp_path / "mask.nii")),
+            *("--out", str(tmp_path / "b")),
+        ]
+    )
+
+    one, other = (
+        load_volume(tmp_path / out / "sub-unknown/anat/sub-unknown_SMWI.nii") for out in "ab"
+    )
+    assert np.array_equal(one.voxels[...], other.voxels[...])
+
+
+def test_b0_of_a_standard_space_is_asked_for(folder, head, tmp_path, capsys):
+    """Turned to a standard space, z is no longer the direction of B0."""
+    turn = np.array([[1, 0, 0, 0], [0, 0.8, -0.6, 0], [0, 0.6, 0.8, 0], [0, 0, 0, 1]])
+    parts = {}
+    for part in ("mag", "phase"):
+        values = [load_volume(path).voxels[...] for path in echoes(folder, part)]
+        image = nibabel.Nifti1Image(np.stack(values, axis=3), turn @ head.affine)
+        image.set_sform(turn @ head.affine, code="mni")
+        parts[part] = str(tmp_path / f"{part}.nii")
+        nibabel.save(image, parts[part])
+    common = ["--echo-times", *TIMES, "--field-strength", "3", "--method", "fast", "--threads", "1"]
+    start = ["smwi", "--magnitude", parts["mag"], "--phase", parts["phase"], *common]
+
+    assert 1 == main([*start, "--out", str(tmp_path / "out")])
+    assert "one to a standard space (sform_code or qform_code 3 to 5): give --b0" in (
+        capsys.readouterr().err
+    )
+    assert 0 == main([*start, "--b0", "-0,-0.6,0.8", "--out", str(tmp_path / "out")])
+    anat = tmp_path / "out/sub-unknown/anat"
+    said = json.loads((anat / "sub-unknown_SMWI.json").read_text())
+    assert pytest.approx(head.b0, abs=1e-5) == said["B0Direction"]
+
+
+@pytest.mark.parametrize("words", ["0,0,0", "1,2", "up", "0,0,nan"])
+def test_what_is_no_direction_of_b0_is_a_usage_error(words, capsys):
+    assert 2 == main(["smwi", "--bids", "x", "--out", "y", "--b0", words])
+    assert "a direction X,Y,Z such as 0,0.2,0.98" in capsys.readouterr().err
+
+
+def test_magnitude_listed_backwards_is_seen_without_any_sidecar(folder, tmp_path, capsys):
+    copies = []
+    for path in echoes(folder, "mag"):
+        copies.insert(0, str(tmp_path / Path(path).name))
+        Path(copies[0]).write_bytes(Path(path).read_bytes())
+    arguments = ["smwi", "--magnitude", *copies, "--phase", *echoes(folder, "phase")]
+
+    code = main([*arguments, "--echo-times", *TIMES, "--field-strength", "3", "--out", "o"])
+
+    assert 1 == code
+    assert "are the echoes in the order of their times?" in capsys.readouterr().err
 
 
 def test_a_field_map_scan_with_one_phase_difference_is_refused(shared_data, tmp_path, capsys):

@@ -64,3 +64,57 @@ def test_a_mask_that_misses_the_slab_is_refused():
 def test_a_mask_of_another_shape_is_refused():
     with pytest.raises(GeometryError, match=r"shape \(4, 4, 4\), got \(4, 4\)"):
         checked_mask(np.ones((4, 4)), (4, 4, 4))
+
+
+SHAPE = (8, 8, 4)
+INSIDE = np.random.default_rng(0).random(SHAPE) < 0.3
+
+
+@pytest.mark.parametrize("value", [1, 255, 4095, -0.0 + 7.5])
+@pytest.mark.parametrize("dtype", ["f8", "f4", "i8", "i2"])
+def test_a_mask_of_two_values_is_what_it_says(value, dtype):
+    mask = np.where(INSIDE, value, 0).astype(dtype)
+
+    assert (checked_mask(mask, SHAPE) == INSIDE).all()
+
+
+def test_bool_is_a_mask_and_so_is_one_that_is_everywhere():
+    assert (checked_mask(INSIDE, SHAPE) == INSIDE).all()
+    assert checked_mask(np.full(SHAPE, 255), SHAPE).all()
+
+
+@given(st.integers(0, 1000))
+def test_a_probability_is_decided_at_one_half(seed):
+    probability = np.random.default_rng(seed).random(SHAPE).astype(np.float32)
+
+    assert (checked_mask(probability, SHAPE) == (probability >= 0.5)).all()
+
+
+def test_a_resampled_mask_may_overshoot_and_nan_is_outside():
+    mask = np.where(INSIDE, 1.08, -0.07)
+    mask[INSIDE & (np.arange(4) == 2)] = np.nan
+
+    assert (checked_mask(mask, SHAPE) == (INSIDE & (np.arange(4) != 2))).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ((1, 2), "got 1 and 2"),  # 0 and 1 whose intercept was lost
+        ((-1, 0), "got -1 and 0"),  # 255 read as a signed byte
+        ((0, 1, 2), "got 0 and 1 and 2"),
+        ((0, 100, 40), "got 0 and 40 and 100"),  # per cent
+        ((0, np.inf), "got 0 and inf"),
+        ((0, 1, 2, 3, 4), "got 5 values from 0 to 4"),  # labels
+    ],
+)
+def test_a_mask_that_leaves_a_doubt_is_refused(values, words):
+    mask = np.resize(np.array(values, np.float64), SHAPE)
+
+    with pytest.raises(InputError, match=f"0 and one other value, or a probability .*{words}"):
+        checked_mask(mask, SHAPE)
+
+
+def test_a_probability_that_never_reaches_one_half_misses_the_slab():
+    with pytest.raises(GeometryError, match="misses it"):
+        checked_mask(np.where(INSIDE, 0.4, 0), SHAPE)

@@ -18,6 +18,15 @@ GOOD = {
     "echo_times_s": (0.01, 0.02, 0.03),
     "field_strength_t": 3.0,
 }
+RNG = np.random.default_rng(1)
+MAGNITUDE = RNG.uniform(1, 2, PHASE.shape)
+
+
+def echoes(values, changes):
+    """Echoes of an array, some of them replaced."""
+    return np.stack([changes.get(echo, values[..., echo]) for echo in range(3)], axis=3)
+
+
 SHEARED = np.eye(4)
 SHEARED[0, 2] = 0.5
 
@@ -58,6 +67,30 @@ SHEARED[0, 2] = 0.5
             "name the unit",
         ),
         ({"magnitude": np.zeros(PHASE.shape)}, InputError, "none above 0"),
+        ({"magnitude": MAGNITUDE - 1.001}, InputError, r"never negative, got -0\.0"),
+        (
+            {"magnitude": (40000 * MAGNITUDE).astype(np.uint16).view(np.int16)},
+            InputError,
+            "never negative, got -.*unsigned integers read as signed",
+        ),
+        ({"magnitude": echoes(MAGNITUDE, {1: 0 * PHASE[..., 1]})}, InputError, "none in echo 2"),
+        (
+            {"phase": echoes(PHASE, {2: np.full(PHASE.shape[:3], np.nan)})},
+            InputError,
+            "0 in every voxel of echo 3",
+        ),
+        (
+            {"phase": echoes(PHASE, {2: PHASE[..., 0]})},
+            InputError,
+            "the same phase in echoes 1 and 3",
+        ),
+        (
+            {"magnitude": echoes(MAGNITUDE, {1: MAGNITUDE[..., 2]})},
+            InputError,
+            "the same magnitude in echoes 2 and 3",
+        ),
+        ({"b0_world": (0, 0, 0)}, GeometryError, "expected a direction of B0"),
+        ({"b0_world": (0, math.nan, 1)}, GeometryError, "expected a direction of B0"),
         ({"affine": SHEARED}, GeometryError, "sheared"),
         ({"affine": np.diag([0.5, 0.5, 8, 1])}, GeometryError, "no kernel supports it"),
     ],
@@ -82,6 +115,14 @@ def test_the_sign_turns_the_phase_round():
     scan = MultiEcho(**GOOD, phase_sign=-1)
 
     np.testing.assert_allclose(-PHASE[..., None], scan.radians, atol=1e-6)
+
+
+def test_b0_may_run_elsewhere_than_along_z_of_the_world():
+    assert (0.0, 0.6, 0.8) == MultiEcho(**GOOD, b0_world=(0, 3, 4)).b0
+
+
+def test_echoes_that_weigh_alike_are_no_repetition():
+    assert (MultiEcho(**GOOD).magnitudes == 1).all()
 
 
 def test_nan_in_magnitude_or_phase_weighs_nothing():

@@ -18,8 +18,10 @@ from torchmetrics.functional import mean_absolute_error, mean_squared_error, pea
 from nigroedge.study.agreement import agreement, calibration
 from nigroedge.study.baseline import by_reading, constant
 from nigroedge.study.bootstrap import (
+    bca_estimates,
     bca_intervals,
     difference_of_sums,
+    joint_sums,
     participant_sums,
     performance_of_sums,
 )
@@ -468,9 +470,19 @@ def test_scores_follow_the_scale_and_not_the_origin(measured, factor, shift):
 
 def test_the_difference_of_sums_takes_the_second_from_the_first():
     predicted, measured = pairs(0)
-    first = participant_sums(predicted, measured, np.arange(60))
-    second = participant_sums(measured, measured, np.arange(60))
-    got = difference_of_sums(np.concatenate([first, second], axis=1).sum(axis=0))
+    sums = joint_sums((predicted, measured), measured, np.arange(60) // 2)
     found = scores(predicted, measured)
+    expected = [found["rho_c"] - 1, found["mae"], found["rmse"]]
 
-    assert got == pytest.approx([found["rho_c"] - 1, found["mae"], found["rmse"]])
+    assert (30, 16) == sums.shape
+    assert difference_of_sums(sums.sum(axis=0)) == pytest.approx(expected)
+
+
+def test_an_estimate_is_the_statistic_of_all_with_the_interval_of_the_drawn():
+    predicted, measured = pairs(0)
+    sums = participant_sums(predicted, measured, np.arange(60))
+    found = bca_estimates(performance_of_sums, sums, resamples=99)
+
+    assert performance_of_sums(sums.sum(axis=0)).tolist() == [each.value for each in found]
+    intervals = bca_intervals(performance_of_sums, sums, resamples=99)
+    assert intervals == [each.intervals["bca"] for each in found]

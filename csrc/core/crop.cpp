@@ -21,17 +21,21 @@ struct Patch {
     float* row(std::size_t a, std::size_t b) const { return values + (a * n(1) + b) * n(2); }
 };
 
-void copy_inside(const kernels::Kernels& kernels, const VolumeView& volume, const Patch& patch) {
-    Box box{volume.voxels, {}, {}};
+std::array<Range, 3> copied_ranges(const Placement& placement) {
+    std::array<Range, 3> ranges{};
     for (std::size_t i = 0; i < 3; ++i) {
-        const PlacedAxis& axis = patch.placement.axes[i];
-        const std::size_t first = static_cast<std::size_t>(axis.position_of(axis.begin));
-        const std::size_t stored = axis.reversed ? axis.n_image - 1 - first : first;
-        const std::ptrdiff_t stride = volume.strides[axis.image_axis];
-        box.first += static_cast<std::ptrdiff_t>(stored) * stride;
-        box.extent[i] = axis.end - axis.begin;
-        box.strides[i] = axis.reversed ? -stride : stride;
+        const PlacedAxis& axis = placement.axes[i];
+        const auto begin = static_cast<std::size_t>(axis.position_of(axis.begin));
+        ranges[i] = {begin, begin + (axis.end - axis.begin)};
     }
+    return ranges;
+}
+
+void copy_inside(const kernels::Kernels& kernels, const VolumeView& volume, const Patch& patch) {
+    const std::array<Range, 3> ranges = copied_ranges(patch.placement);
+    check_held(volume, window_of(patch.placement, ranges));
+    Box box{volume.voxels, {}, {}};
+    for (std::size_t i = 0; i < 3; ++i) box.set_axis(i, volume, patch.placement.axes[i], ranges[i]);
     gather(kernels, volume, box,
            {patch.row(patch.begin(0), patch.begin(1)) + patch.begin(2),
             {static_cast<std::ptrdiff_t>(patch.n(1) * patch.n(2)),
@@ -81,14 +85,25 @@ void flip(float* patch, const std::array<std::size_t, 3>& shape, std::size_t axi
             std::swap_ranges(patch + k * size, patch + (k + 1) * size, patch + (n - 1 - k) * size);
 }
 
+// A flipped grid is cut as its mirrored one.
+Placement placed(const VolumeView& volume, const PatchGrid& grid, const Point& centre_mm) {
+    return place(volume, grid.flipped ? mirrored(grid) : grid, centre_mm);
+}
+
 }  // namespace
 
 double crop(const kernels::Kernels& kernels, const VolumeView& volume, const PatchGrid& grid,
             const Point& centre_mm, float* patch) {
-    const Placement placement = place(volume, grid.flipped ? mirrored(grid) : grid, centre_mm);
+    const Placement placement = placed(volume, grid, centre_mm);
     cut(kernels, volume, placement, patch);
     if (grid.flipped) flip(patch, grid.shape, lateral_axis(grid));
     return placement.coverage;
+}
+
+ImageWindow window_of(const VolumeView& volume, const PatchGrid& grid, const Point& centre_mm) {
+    const Placement placement = placed(volume, grid, centre_mm);
+    return window_of(placement,
+                     placement.is_copy ? copied_ranges(placement) : resampled_ranges(placement));
 }
 
 }  // namespace nigro

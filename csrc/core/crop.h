@@ -15,7 +15,13 @@ namespace nigro {
 // Where all three spacings agree within 1 % voxels are copied, starting at the one nearest to the
 // centre. Otherwise they are interpolated (resample.h). Only the window that the patch needs is
 // read; scratch memory is some 100 kB. Throws as place() does.
+//
+// Throws BadArgument if not all of window_of() is in memory.
 double crop(const kernels::Kernels& kernels, const VolumeView& volume, const PatchGrid& grid,
             const Point& centre_mm, float* patch);
+
+// The voxels that crop() reads, and no others. Which are in memory is not looked at. Throws as
+// place() does.
+ImageWindow window_of(const VolumeView& volume, const PatchGrid& grid, const Point& centre_mm);
 
 }  // namespace nigro

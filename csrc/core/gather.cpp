@@ -78,6 +78,15 @@ void gather_columns(const Kernels& kernels, const VolumeView& image, Box box, Ta
 
 }  // namespace
 
+void Box::set_axis(std::size_t axis, const VolumeView& image, const PlacedAxis& placed,
+                   Range range) {
+    const std::size_t stored = placed.reversed ? placed.n_image - 1 - range.begin : range.begin;
+    const std::ptrdiff_t stride = image.strides[placed.image_axis];
+    first += signed_size(stored - image.held.begin[placed.image_axis]) * stride;
+    extent[axis] = range.end - range.begin;
+    strides[axis] = placed.reversed ? -stride : stride;
+}
+
 std::size_t contiguous_axis(const VolumeView& image, const Box& box) {
     const std::ptrdiff_t size = signed_size(size_of(image.type));
     for (const std::size_t axis : {2, 1, 0})

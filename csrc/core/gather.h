@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 
+#include "core/geometry.h"
 #include "core/view.h"
 
 namespace nigro {
@@ -14,6 +15,10 @@ struct Box {
     const unsigned char* first;  // the voxel that becomes element (0, 0, 0)
     std::array<std::size_t, 3> extent;
     std::array<std::ptrdiff_t, 3> strides;  // bytes
+
+    // Lets `axis` run over `range` of an image axis, as `placed` counts along it. Once for each
+    // axis; `first` begins as the image's `voxels`. All of `range` must be held.
+    void set_axis(std::size_t axis, const VolumeView& image, const PlacedAxis& placed, Range range);
 };
 
 // Where a box goes. Neighbours along the last axis lie side by side.

@@ -299,4 +299,25 @@ Placement place(const VolumeView& volume, const PatchGrid& grid, const Point& ce
     return placement;
 }
 
+ImageWindow window_of(const Placement& placement, const std::array<Range, 3>& ranges) {
+    ImageWindow window{};
+    for (std::size_t i = 0; i < 3; ++i) {
+        const PlacedAxis& axis = placement.axes[i];
+        const auto [begin, end] = ranges[i];
+        window.begin[axis.image_axis] = axis.reversed ? axis.n_image - end : begin;
+        window.end[axis.image_axis] = axis.reversed ? axis.n_image - begin : end;
+    }
+    return window;
+}
+
+void check_held(const VolumeView& volume, const ImageWindow& window) {
+    for (std::size_t i = 0; i < 3; ++i)
+        if (window.begin[i] < volume.held.begin[i] || window.end[i] > volume.held.end[i])
+            throw BadArgument("expected voxels " + std::to_string(window.begin[i]) + " to " +
+                              std::to_string(window.end[i]) + " of image axis " +
+                              std::to_string(i) + " in memory, got " +
+                              std::to_string(volume.held.begin[i]) + " to " +
+                              std::to_string(volume.held.end[i]));
+}
+
 }  // namespace nigro

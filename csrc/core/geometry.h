@@ -18,6 +18,12 @@ namespace nigro {
 // Less of the patch than this inside the image is refused.
 constexpr double kMinCoverage = 0.9;
 
+// From `begin` to before `end`; image voxels of the oriented frame where nothing else is said.
+struct Range {
+    std::size_t begin;
+    std::size_t end;
+};
+
 // One axis of a patch within the image. Patch voxel k lies at `position + (k - n_patch / 2) *
 // step`.
 struct PlacedAxis {
@@ -55,5 +61,11 @@ std::size_t lateral_axis(const PatchGrid& grid);
 // degree), or two assignments of image axes to patch axes fit equally well; BadArgument if the
 // grid's sizes, spacings or letters are not those of a grid.
 Placement place(const VolumeView& volume, const PatchGrid& grid, const Point& centre_mm);
+
+// The box of the image that lies in `ranges` along the patch's axes.
+ImageWindow window_of(const Placement& placement, const std::array<Range, 3>& ranges);
+
+// Throws BadArgument unless all voxels of `window` are in memory.
+void check_held(const VolumeView& volume, const ImageWindow& window);
 
 }  // namespace nigro

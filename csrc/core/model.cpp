@@ -124,6 +124,13 @@ void check_possible(Sides side, float sbr) {
                                ": a spike in the image, lost slices, or no SMWI");
 }
 
+ImageWindow window_of_target(const VolumeView& volume, const ModelSpec& spec,
+                             const Target& target) try {
+    return window_of(volume, spec.grid_for(target.side), target.centre_mm);
+} catch (const GeometryError& error) {
+    rethrow_about(target.side, error);
+}
+
 }  // namespace
 
 Model::Model(const unsigned char* data, std::size_t size, std::size_t n_threads)
@@ -153,6 +160,20 @@ std::vector<Prediction> Model::predict(const VolumeView& volume,
         predictions[i].sbr = sbr[i];
     }
     return predictions;
+}
+
+ImageWindow Model::window_of(const VolumeView& volume, const std::vector<Target>& targets) const {
+    check_served(spec_, targets);
+    check_left_is_left(targets);
+    ImageWindow hull{volume.shape, {0, 0, 0}};
+    for (const Target& target : targets) {
+        const ImageWindow window = window_of_target(volume, spec_, target);
+        for (std::size_t i = 0; i < 3; ++i) {
+            hull.begin[i] = std::min(hull.begin[i], window.begin[i]);
+            hull.end[i] = std::max(hull.end[i], window.end[i]);
+        }
+    }
+    return hull;
 }
 
 std::vector<float> Model::predict_patches(const float* patches, std::size_t n) {

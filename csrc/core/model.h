@@ -50,6 +50,10 @@ public:
     // no number.
     std::vector<Prediction> predict(const VolumeView& volume, const std::vector<Target>& targets);
 
+    // The smallest box that holds what predict() reads of a volume; which part of it is in memory
+    // is not looked at. Throws SideNotServed and GeometryError as predict() does.
+    ImageWindow window_of(const VolumeView& volume, const std::vector<Target>& targets) const;
+
     // Runs the network on 'n' patches that are normalised and mirrored already.
     //
     // Throws DegeneratePatchError if a value is not finite, ModelError if an answer is not.

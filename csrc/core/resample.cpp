@@ -38,6 +38,7 @@ struct AxisTaps {
 
     std::size_t begin() const { return taps.front().first; }
     std::size_t end() const { return taps.back().first + taps.back().count; }
+    Range range() const { return {begin(), end()}; }
 
     std::size_t longest() const {
         std::size_t count = 0;
@@ -111,7 +112,9 @@ public:
             n_patch_[i] = placement.axes[i].n_patch;
             n_window_[i] = taps_[i].end() - taps_[i].begin();
         }
-        const Box whole = window(taps_[0].begin(), n_window_[0], taps_[1].begin(), n_window_[1]);
+        check_held(volume,
+                   window_of(placement, {taps_[0].range(), taps_[1].range(), taps_[2].range()}));
+        const Box whole = window(taps_[0].range(), taps_[1].range());
         planes_ = contiguous_axis(volume, whole) == 0 ? kPlanes : 1;
         ring_size_ = taps_[0].longest();
         gathered_.resize(planes_ * n_window_[2] * kBlock);
@@ -142,17 +145,11 @@ private:
     }
 
     // Image voxels with axes in the order patch 0, patch 2, patch 1; all of axis 2's window.
-    Box window(std::size_t a, std::size_t n_a, std::size_t b, std::size_t n_b) const {
-        const std::size_t order[3] = {0, 2, 1};
-        const std::size_t start[3] = {a, taps_[2].begin(), b};
-        Box box{volume_.voxels, {n_a, n_window_[2], n_b}, {}};
-        for (std::size_t i = 0; i < 3; ++i) {
-            const PlacedAxis& axis = placement_.axes[order[i]];
-            const std::size_t stored = axis.reversed ? axis.n_image - 1 - start[i] : start[i];
-            const std::ptrdiff_t stride = volume_.strides[axis.image_axis];
-            box.first += static_cast<std::ptrdiff_t>(stored) * stride;
-            box.strides[i] = axis.reversed ? -stride : stride;
-        }
+    Box window(Range a, Range b) const {
+        Box box{volume_.voxels, {}, {}};
+        box.set_axis(0, volume_, placement_.axes[0], a);
+        box.set_axis(1, volume_, placement_.axes[2], taps_[2].range());
+        box.set_axis(2, volume_, placement_.axes[1], b);
         return box;
     }
 
@@ -175,7 +172,8 @@ private:
         for (std::size_t b = 0; b < n_window_[1]; b += kBlock) {
             const std::size_t n_b = std::min(kBlock, n_window_[1] - b);
             const std::size_t n_a = ready_end_ - ready_begin_;
-            gather(kernels_, volume_, window(a, n_a, taps_[1].begin() + b, n_b),
+            const std::size_t first_b = taps_[1].begin() + b;
+            gather(kernels_, volume_, window({a, ready_end_}, {first_b, first_b + n_b}),
                    {gathered_.data(),
                     {static_cast<std::ptrdiff_t>(n_window_[2] * n_b),
                      static_cast<std::ptrdiff_t>(n_b)}});
@@ -222,6 +220,12 @@ private:
 void resample(const Kernels& kernels, const VolumeView& volume, const Placement& placement,
               float* patch) {
     Resampler(kernels, volume, placement).run(patch);
+}
+
+std::array<Range, 3> resampled_ranges(const Placement& placement) {
+    std::array<Range, 3> ranges{};
+    for (std::size_t i = 0; i < 3; ++i) ranges[i] = taps_of(placement.axes[i]).range();
+    return ranges;
 }
 
 }  // namespace nigro

@@ -11,12 +11,19 @@ namespace nigro {
 
 using Point = std::array<double, 3>;  // RAS+ millimetres
 
+// A box of an image's voxels: [begin, end) along each of its axes.
+struct ImageWindow {
+    std::array<std::size_t, 3> begin;
+    std::array<std::size_t, 3> end;
+};
+
 // An image as it is stored. The value of a voxel is slope * stored + intercept. Nothing is owned.
 struct VolumeView {
-    const unsigned char* voxels;  // voxel (0, 0, 0), of any alignment
+    const unsigned char* voxels;  // voxel held.begin, of any alignment
     kernels::Stored type;
     bool swapped;  // the bytes of a value are not in this machine's order
     std::array<std::size_t, 3> shape;
+    ImageWindow held;                             // the part that is in memory; or all of it
     std::array<std::ptrdiff_t, 3> strides;        // bytes from voxel to voxel; any sign, 0 allowed
     std::array<std::array<double, 4>, 3> affine;  // rows; voxel index -> RAS+ millimetres
     double slope;

@@ -118,8 +118,14 @@ enum {
  * i * strides_bytes[0] + j * strides_bytes[1] + k * strides_bytes[2] bytes after 'voxels'; strides
  * may be negative, and voxels need not be aligned.  Strides that let voxels overlap are refused: a
  * forgotten field has 0, and strides counted in voxels are too small; along an axis of one voxel
- * any stride will do.  Voxels are read in place and only where a patch needs them.  The centre of
- * voxel (i, j, k) lies, in millimetres, at
+ * any stride will do.  Voxels are read in place and only where a patch needs them.
+ *
+ * A volume need not be in memory whole: of one in a file, nigro_get_window() says which part a
+ * prediction reads.  Then 'voxels' is the first byte of voxel held_begin, and voxel (i, j, k)
+ * begins (i - held_begin[0]) * strides_bytes[0] + ... bytes after it.  Read such a part with read()
+ * or its like: where a file is mapped and shrinks, the system ends the program.
+ *
+ * The centre of voxel (i, j, k) lies, in millimetres, at
  *
  *	x = affine[0] * i + affine[1] * j + affine[2]  * k + affine[3]
  *	y = affine[4] * i + affine[5] * j + affine[6]  * k + affine[7]
@@ -139,6 +145,9 @@ struct nigro_volume {
     double affine[16];        /* voxel index to RAS+ mm; 4 x 4, row after row, the last 0 0 0 1 */
     double slope;             /* finite, not 0; 1 if the file says nothing */
     double intercept;         /* finite */
+    int64_t held_begin[3];    /* the part in memory: from held_begin to before held_end along */
+    int64_t held_end[3];      /* each axis; the whole where all six are 0.  Programs compiled before
+                                 these two fields were here still run */
 };
 
 /* How a model is to run. */
@@ -208,6 +217,22 @@ NIGRO_API void nigro_model_free(struct nigro_model* model);
 NIGRO_API nigro_status nigro_predict(struct nigro_model* model, const struct nigro_volume* volume,
                                      size_t n_points, const int32_t* sides,
                                      const double* centres_mm, float* sbr, double* coverage);
+
+/*
+ * nigro_get_window() says which voxels nigro_predict() would read for these points: the smallest
+ * box that holds the patches of all.  A program that has the volume in a file reads that box.
+ *
+ * 'volume', 'n_points', 'sides' and 'centres_mm' are those of nigro_predict(); of 'volume' only the
+ * size, shape and affine are looked at.  'begin' and 'end' receive 3 numbers each: the box reaches
+ * from begin to before end along each axis of the volume.
+ *
+ * Returns NIGRO_OK; NIGRO_BAD_ARGUMENT, NIGRO_SIDE_NOT_SERVED and NIGRO_BAD_GEOMETRY as
+ * nigro_predict() would; NIGRO_NO_MEMORY; NIGRO_INTERNAL.
+ */
+NIGRO_API nigro_status nigro_get_window(const struct nigro_model* model,
+                                        const struct nigro_volume* volume, size_t n_points,
+                                        const int32_t* sides, const double* centres_mm,
+                                        int64_t* begin, int64_t* end);
 
 /*
  * nigro_predict_patches() runs the network alone, on patches that are cropped, mirrored and

@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 
 import nigroedge
 from docs.pictures.view import COLOURS, INK, STYLE, as_seen, cropped, save, slab_as_seen
@@ -19,7 +20,13 @@ from nigroedge.phantom import Simulation, simulate
 SEED = (4 << 30) + 57
 #: Of the slab in the picture, voxels to each side of the middle of both points.
 HALF = 66
-SBR_LIMITS = (0, 5.9)
+SBR_LIMITS = (0, 6.4)
+#: Readable on dark and bright.
+LETTER = {
+    "color": "w",
+    "weight": "bold",
+    "path_effects": [withStroke(linewidth=3, foreground="k")],
+}
 #: Inches; left, bottom, width, height.
 SIZE = (11.6, 4.5)
 SLAB = (0.12, 0.12, 4.0, 4.0)
@@ -44,7 +51,7 @@ def draw(path: Path) -> None:
             (PATCHES["left"][0], "both patches"),
             (BARS["left"][0], "binding ratio of the striatum (SBR)"),
         ):
-            figure.text(left / SIZE[0], 4.2 / SIZE[1], title, fontsize=12, color=INK)
+            figure.text(left / SIZE[0], 4.2 / SIZE[1], title, fontsize=14, color=INK)
         save(figure, path, dpi=140)
 
 
@@ -71,7 +78,7 @@ def _slab(axes: Any, patient: Simulation) -> None:
         axes.plot(x, y, "+", color=COLOURS[side], markersize=9, markeredgewidth=1.6)
     axes.set(xlim=(middle[0] - HALF, middle[0] + HALF), ylim=(middle[1] + HALF, middle[1] - HALF))
     for x, word in ((0.04, "R"), (0.96, "L")):
-        axes.text(x, 0.92, word, transform=axes.transAxes, color="w", ha="center", fontsize=14)
+        axes.text(x, 0.9, word, transform=axes.transAxes, ha="center", fontsize=18, **LETTER)
 
 
 def _patch(axes: Any, volume: Volume, side: str, point: tuple[float, float, float]) -> None:
@@ -83,8 +90,8 @@ def _patch(axes: Any, volume: Volume, side: str, point: tuple[float, float, floa
 
 def _bar(axes: Any, side: str, sbr: float) -> None:
     axes.barh(0, sbr, height=0.5, color=COLOURS[side])
-    axes.text(0, 0.36, f"patient's {side}", fontsize=14, color=INK, va="bottom")
-    axes.text(sbr + 0.1, -0.02, f"{sbr:.2f}", fontsize=30, color=INK, va="center", weight="bold")
+    axes.text(0.06, 0.36, f"patient's {side}", fontsize=17, color=INK, va="bottom")
+    axes.text(sbr + 0.1, -0.02, f"{sbr:.2f}", fontsize=34, color=INK, va="center", weight="bold")
     axes.set(xlim=SBR_LIMITS, ylim=(-0.8, 0.8))
     axes.spines[:].set_visible(False)
     axes.axvline(0, color=INK, linewidth=2)

@@ -28,6 +28,7 @@ LANGUAGES = {
     **{".c": "c", ".h": "c", ".cs": "csharp", ".py": "python"},
     **{".txt": "cmake", ".md": "markdown", ".toml": "toml"},
 }
+_NAME = re.compile(r"(?<!`)`([^`\s]{2,28})`(?![`{])")
 _NO_PAGES = ("__pycache__", "site")
 
 
@@ -53,7 +54,7 @@ def stage(folder: Path, sections: list[dict[str, Any]]) -> tuple[list[Any], list
     files: dict[Path, str] = {}
     for name in names:
         text = _with_files((DOCS / name).read_text(), DOCS / name, files)
-        _write(folder / name, text)
+        _write(folder / name, _with_whole_names(text))
     made = {
         "commands": _write_all(folder / "commands", command_pages()),
         "api": _write_all(folder / "api", _api_pages()),
@@ -97,6 +98,11 @@ def _with_files(text: str, path: Path, files: dict[Path, str]) -> str:
         return f"]({up}files/{files[target]}.md)"
 
     return outside_code(text, lambda prose: LINK.sub(link, prose))
+
+
+def _with_whole_names(text: str) -> str:
+    """Keep short names in the text from being broken at their hyphens (assets/extra.css)."""
+    return outside_code(text, lambda prose: _NAME.sub(r"`\1`{ .whole }", prose))
 
 
 def _file_pages(files: dict[Path, str]) -> dict[str, str]:

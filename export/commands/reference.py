@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from export.commands.arguments import add_learning_threads
@@ -35,7 +37,9 @@ def _run(options: argparse.Namespace, progress: Progress) -> Written:
     from nigroedge.cli import main as nigroedge
 
     plan = MINIATURE if options.miniature else REFERENCE
-    results = reference(Chain(plan, options.output, options.threads, export, nigroedge))
+    # Its commands print what they write; --json promises one object.
+    with redirect_stdout(sys.stderr if options.json else sys.stdout):
+        results = reference(Chain(plan, options.output, options.threads, export, nigroedge))
     if options.bundle:
         bundle(plan, options.output, _ROOT / "nigroedge" / "models", _ROOT / "docs" / "study")
     return Written(results)

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
 from nigroedge.errors import FormatError, InputError
-from nigroedge.io.kind import N_BYTES, kind_of
+from nigroedge.io.kind import N_BYTES, check_regular, kind_of
 
 
 def read_bounded(path: Path, *, what: str, max_bytes: int) -> bytes:
@@ -31,8 +30,7 @@ def read_bounded(path: Path, *, what: str, max_bytes: int) -> bytes:
     """
     if "\0" in str(path):
         raise InputError("expected a file name without NUL")
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise InputError("expected a regular file")
+    check_regular(path.stat().st_mode)
     with path.open("rb") as file:
         content = file.read(max_bytes + 1)
     found = kind_of(content[:N_BYTES]) if content else None  # callers say what an empty one lacks

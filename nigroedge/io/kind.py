@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a file is where another was expected, by its first bytes, and what to do about it.
+"""What a file is where another was expected, by its first bytes or its mode, and what to do then.
 
 Nothing of its content is ever said: it may name a person.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import struct
 from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from nigroedge.errors import InputError
 
 #: As many bytes from the start of a file as it takes to tell.
 N_BYTES = 512
@@ -68,6 +73,31 @@ def kind_of(start: bytes) -> str | None:
         if start[place : place + len(magic)] == magic:
             return said
     return next((said for said, fits in _PATTERNS.items() if fits(start)), None)
+
+
+def check_regular(mode: int) -> None:
+    """Make sure that a file's mode, as stat() gives it, is that of a file with bytes in it.
+
+    Raises
+    ------
+    InputError
+        If it is a folder, a pipe or a device.
+    """
+    if stat.S_ISDIR(mode):
+        raise InputError("expected a regular file, got a folder: name a file in it")
+    if not stat.S_ISREG(mode):
+        raise InputError("expected a regular file, got a pipe or a device")
+
+
+def reason_of(error: OSError, path: str | os.PathLike[str]) -> str:
+    """Say why the system could not open a file; a link that leads nowhere is told from no file."""
+    reason = error.strerror or type(error).__name__
+    link = Path(path)
+    if not (isinstance(error, FileNotFoundError) and link.is_symlink()):
+        return reason
+    if "annex" in link.readlink().parts:
+        return f"{reason}: it is in git-annex and not here: run `datalad get` or `git annex get`"
+    return f"{reason}: it is a link that leads nowhere"
 
 
 def _is_mgh(start: bytes) -> bool:

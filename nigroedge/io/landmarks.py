@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -22,6 +23,7 @@ from nigroedge.io.bounded import read_bounded
 from nigroedge.io.sheet import (
     Sheet,
     decode,
+    is_missing,
     number,
     read_sheet,
     split_line,
@@ -60,6 +62,7 @@ _EXPECTED_COLUMNS = (
     "expected the columns side,x,y,z (RAS mm), or those of 3-D Slicer, label,l,p,s or label,r,a,s"
 )
 _MAX_COLUMNS_SHOWN = 10
+_EXPECTED_POSITION = "expected a position of three numbers in mm"
 
 
 def load_landmarks(path: str | PathLike[str]) -> dict[str, Centroid]:
@@ -110,7 +113,7 @@ def _parser(path: Path) -> Callable[[str], Iterator[Labelled]]:
 def _position(values: Sequence[float | None], system: str, where: str) -> Point:
     numbers = [value for value in values if value is not None]
     if len(numbers) != 3:
-        raise FormatError(f"{where}: expected a position of three numbers in mm")
+        raise FormatError(f"{where}: {_EXPECTED_POSITION}, got something else")
     x, y, z = (v * sign + 0.0 for v, sign in zip(numbers, _TO_RAS[system], strict=True))
     if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)):
         raise InputError(f"{where}: expected a finite position, got {x}, {y}, {z}")
@@ -122,7 +125,7 @@ def _position(values: Sequence[float | None], system: str, where: str) -> Point:
 
 def _markups(text: str) -> Iterator[Labelled]:
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_members)
     except json.JSONDecodeError as error:
         raise FormatError(f"line {error.lineno}: expected JSON: {error.msg}") from error
     except (RecursionError, ValueError) as error:  # nested, or a number of thousands of digits
@@ -132,6 +135,15 @@ def _markups(text: str) -> Iterator[Labelled]:
     where, markup = _point_list(_list(document, "markups", "the document"))
     for j, point in enumerate(_list(markup, "controlPoints", where)):
         yield _control_point(point, markup, f"{where}.controlPoints[{j}]")
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in members:
+            raise FormatError(f"expected each key of an object once, got {shown(key)} twice")
+        members[key] = value
+    return members
 
 
 def _point_list(markups: Sequence[Any]) -> tuple[str, dict[str, Any]]:
@@ -167,11 +179,11 @@ def _control_point(point: object, markup: dict[str, Any], where: str) -> Labelle
     _must_be_placed(point.get("positionStatus", "defined") == "defined", label, where)
     position = point.get("position")
     if not (isinstance(position, list) and all(type(v) in (int, float) for v in position)):
-        raise FormatError(f"{where}: expected a position of three numbers in mm")
+        raise FormatError(f"{where}: {_EXPECTED_POSITION}, got something else")
     try:
         return Labelled(where, label, _position([float(v) for v in position], system, where))
     except OverflowError as error:
-        raise FormatError(f"{where}: expected a position of three numbers in mm") from error
+        raise FormatError(f"{where}: {_EXPECTED_POSITION}, got a larger one") from error
 
 
 def _must_be_placed(placed: bool, label: str, where: str) -> None:
@@ -235,7 +247,12 @@ def _table(text: str) -> Iterator[Labelled]:
             raise FormatError(f"{where}: expected the side left or right, got {shown(label)}")
         if "defined" in columns:
             _must_be_placed(line.cells[columns["defined"]].strip() == "1", label, where)
-        position = _position([number(line.cells[columns[a]]) for a in axes], system, where)
+        cells = [line.cells[columns[axis]] for axis in axes]
+        if all(map(is_missing, cells)):
+            raise FormatError(
+                f"{where}: {_EXPECTED_POSITION}, got none: leave the line of an unknown side out"
+            )
+        position = _position([number(cell) for cell in cells], system, where)
         yield Labelled(where, label, position)
 
 
@@ -243,7 +260,9 @@ def _layout(sheet: Sheet, columns: dict[str, str]) -> tuple[str, tuple[str, ...]
     """Tell which of the tables it is."""
     where = f"line {sheet.header_line}"
     if len(columns) != len(sheet.columns):
-        raise FormatError(f"{where}: expected each column once, got one twice")
+        counted = Counter(name.strip().lower() for name in sheet.columns)
+        twice = next(name for name, times in counted.items() if times > 1)
+        raise FormatError(f"{where}: expected each column once, got {shown(twice)} again")
     for names, system in _TABLES.items():
         if columns.keys() - _SLICER_COLUMNS == set(names):
             return system, names

@@ -2,30 +2,29 @@
 """Read a NIfTI-1 or NIfTI-2 image into a Volume or a Series of them, or write a Volume as one.
 
 Nothing that a header says is believed before it is compared with the file. The voxels stay as they
-are stored: mapped from disk where the file is not compressed, gunzipped once where it is. A file is
-known by its content, not by its name; only the two files of a pair are found by their names.
+are stored: in the file where it is not compressed, gunzipped once where it is. A file is known by
+its content, not by its name; only the two files of a pair are found by their names.
 """
 
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import perf_counter
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
 from nigroedge.errors import FormatError, InputError
+from nigroedge.io.file_array import FileArray
 from nigroedge.io.nifti_header import (
     MAX_HEADER_BYTES,
     MAX_TRAILING_BYTES,
+    NARROWED_DTYPES,
     TRANSFORMS,
     Layout,
     NiftiHeader,
 )
-from nigroedge.names import quoted
+from nigroedge.io.open_file import OpenFile, about
 from nigroedge.volume import Source, Volume
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 _GZIP_MAGIC = b"\x1f\x8b"
 
 #: No more than this is gunzipped: 512³ voxels of float64. A larger image belongs on disk
-#: uncompressed, where it is mapped instead of read.
+#: uncompressed, where no more of it is read than is needed.
 MAX_GUNZIPPED_BYTES = 1 << 30
 
 #: Deflate cannot do better than this (zlib's technical notes): a stream that is to give more bytes
@@ -54,10 +53,13 @@ _NO_EXTENSIONS = b"\0\0\0\0"
 def load_volume(path: str | os.PathLike[str], *, transform: str | None = None) -> Volume:
     """Read a NIfTI image: .nii, .nii.gz, or either file of a .hdr/.img pair.
 
-    The voxels of an uncompressed file are mapped, not read: it must not shrink while the volume is
-    in use. Dimensions beyond the third are dropped if they hold one voxel. A scl_slope of 0 or NaN
-    means slope 1 and intercept 0. Of the two transforms the sform is taken if its code is positive,
-    else the qform.
+    The file is held open, and voxels that are not compressed are read where they are needed. What
+    is written to meanwhile, cut short or added to is an InputError then; a prediction notices at
+    the latest when it hashes the file. One that is replaced or removed stays what it was.
+
+    Dimensions beyond the third are dropped if they hold one voxel. A scl_slope of 0 or NaN means
+    slope 1 and intercept 0. Of the two transforms the sform is taken if its code is positive, else
+    the qform.
 
     Parameters
     ----------
@@ -69,7 +71,8 @@ def load_volume(path: str | os.PathLike[str], *, transform: str | None = None) -
     Returns
     -------
     Volume
-        Voxels of shape (nx, ny, nz) as stored, in Fortran order and the file's byte order.
+        Voxels of shape (nx, ny, nz) as stored, in Fortran order and the file's byte order; 64 bit
+        integers as 32 bit ones or, beyond those, float64.
 
     Raises
     ------
@@ -81,10 +84,11 @@ def load_volume(path: str | os.PathLike[str], *, transform: str | None = None) -
         corner of the volume, or lengths are not in millimetres.
     InputError
         If the file cannot be read, holds more than one volume or more than 1 GiB gunzipped, or
-        voxels of a type that is not served (RGB, complex, 64 bit integers, long doubles).
+        voxels of a type that is not served (RGB, complex, long doubles, 64 bit integers beyond
+        2⁵³).
     """
     series = _load(path, transform, max_dims=3)
-    with _about(path), np.errstate(all="ignore"):  # a hostile affine overflows: refused
+    with about(path), np.errstate(all="ignore"):  # a hostile affine overflows: refused
         return series.volume()
 
 
@@ -101,7 +105,7 @@ class Series(NamedTuple):
 
     Parameters
     ----------
-    voxels : (nx, ny, nz, …) ndarray
+    voxels : (nx, ny, nz, …) ndarray or FileArray
         As stored, of 3 to 5 dimensions.
     affine : (4, 4) ndarray
         Voxel index → RAS+ millimetres.
@@ -109,21 +113,28 @@ class Series(NamedTuple):
         The value of a voxel is slope · stored + intercept.
     source : Source
         The file that the voxels came from.
+    is_scanners : bool
+        Whether the affine leads to the scanner's coordinates, see `NiftiHeader.is_scanners`.
     """
 
-    voxels: npt.NDArray[Any]
+    voxels: npt.NDArray[Any] | FileArray
     affine: npt.NDArray[np.float64]
     slope: float
     intercept: float
     source: Source
+    is_scanners: bool = True
 
     def volume(self) -> Volume:
         """The one volume of a series of one."""
-        return Volume(self.voxels, self.affine, self.slope, self.intercept, self.source)
+        voxels = cast("npt.NDArray[Any]", self.voxels)  # which is what a Volume makes of it
+        return Volume(voxels, self.affine, self.slope, self.intercept, self.source)
 
     def values(self) -> npt.NDArray[np.float32]:
         """What the voxels are worth: slope · stored + intercept, float32, in C order."""
-        values = np.ascontiguousarray(self.voxels, np.float32)
+        values = np.empty(self.voxels.shape, np.float32)
+        for i in range(values.shape[-1]):  # by parts, so that no file is in memory twice
+            stored = self.voxels
+            values[..., i] = stored.part(i) if isinstance(stored, FileArray) else stored[..., i]
         if (self.slope, self.intercept) == (1.0, 0.0):
             return values
         return values * np.float32(self.slope) + np.float32(self.intercept)
@@ -134,19 +145,23 @@ def _load(named: str | os.PathLike[str], transform: str | None, *, max_dims: int
         raise ValueError(f"expected transform 'sform' or 'qform', got {transform!r}")
     start = perf_counter()
     path = os.fspath(named)
-    with _about(path):
+    with about(path):
         header_path = _beside(path) if _is_image_of_pair(path) else path
-        header = _read_header(header_path, max_dims)
+        header_file = voxel_file = OpenFile(header_path)
+        header = _read_header(header_file, max_dims)
         voxel_path = header_path if header.is_single else _beside(header_path)
         if path not in (header_path, voxel_path):
             raise FormatError(
                 f"expected {os.path.basename(header_path)!r} to be the header of a pair"
             )
         affine = header.affine(transform)
-        voxels = _read_voxels(voxel_path, header.layout)
-        read_ms = (perf_counter() - start) * 1e3
-        source = Source(named, () if header.is_single else (header_path, voxel_path), read_ms)
-        return Series(voxels, affine, header.slope, header.intercept, source)
+        if not header.is_single:
+            voxel_file = OpenFile(voxel_path)
+        voxels = _read_voxels(voxel_file, named, header.layout)
+        files = (voxel_file,) if header.is_single else (header_file, voxel_file)
+        source = Source(named, files, (perf_counter() - start) * 1e3)
+        is_scanners = header.is_scanners(transform)
+        return Series(voxels, affine, header.slope, header.intercept, source, is_scanners)
 
 
 def save_volume(
@@ -174,7 +189,7 @@ def save_volume(
     from nigroedge.io.writing import write_file
 
     path = os.fspath(path)
-    with _about(path):
+    with about(path):
         if not path.endswith((".nii", ".nii.gz")):
             raise InputError("expected a name that ends in .nii or .nii.gz")
         content = _header_bytes(volume) + volume.voxels.tobytes(order="F")
@@ -183,25 +198,6 @@ def save_volume(
 
             content = gzip.compress(content, mtime=0)
     (among.write if among is not None else write_file)(path, content)
-
-
-@contextmanager
-def _about(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Say which file an error is about, and turn the system's errors into ours."""
-    try:
-        yield
-    except InputError as error:
-        raise type(error)(f"{quoted(path)}: {error}") from error
-    except OSError as error:
-        raise InputError(f"{quoted(path)}: {error.strerror or type(error).__name__}") from error
-
-
-def _open(path: str) -> IO[bytes]:
-    if "\0" in path:
-        raise InputError("expected a file name without NUL")
-    if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe or a device could make us wait for ever
-        raise InputError("expected a regular file")
-    return open(path, "rb")
 
 
 def _is_image_of_pair(path: str) -> bool:
@@ -221,39 +217,53 @@ def _beside(path: str) -> str:
     return other
 
 
-def _is_gzip(file: IO[bytes]) -> bool:
-    magic = file.read(len(_GZIP_MAGIC))
-    file.seek(0)
-    return magic == _GZIP_MAGIC
+def _is_gzip(file: OpenFile) -> bool:
+    return file.read(len(_GZIP_MAGIC), 0) == _GZIP_MAGIC
 
 
-def _gunzip(file: IO[bytes]) -> GunzipStream:
+def _gunzip(file: OpenFile) -> GunzipStream:
     from nigroedge.io.gunzip import GunzipStream  # with zlib, where there is gzip
 
-    return GunzipStream(file)
+    return GunzipStream(file.reader())
 
 
-def _read_header(path: str, max_dims: int) -> NiftiHeader:
-    with _open(path) as file:
-        start = _gunzip(file) if _is_gzip(file) else file
-        return NiftiHeader.from_bytes(start.read(MAX_HEADER_BYTES), max_dims=max_dims)
+def _read_header(file: OpenFile, max_dims: int) -> NiftiHeader:
+    start = file.read(MAX_HEADER_BYTES, 0)
+    if start.startswith(_GZIP_MAGIC):
+        start = _gunzip(file).read(MAX_HEADER_BYTES)
+    return NiftiHeader.from_bytes(start, max_dims=max_dims)
 
 
-def _read_voxels(path: str, layout: Layout) -> npt.NDArray[Any]:
-    with _open(path) as file:
-        if _is_gzip(file):
-            return _gunzipped(file, layout)
-        layout.check_size(os.fstat(file.fileno()).st_size)
-        mapped = np.memmap(file, layout.dtype, "r", layout.offset, layout.shape, order="F")
-        return mapped.view(np.ndarray)
+def _read_voxels(
+    file: OpenFile, path: str | os.PathLike[str], layout: Layout
+) -> npt.NDArray[Any] | FileArray:
+    if _is_gzip(file):
+        return _served(_gunzipped(file, layout))
+    layout.check_size(file.size)
+    voxels = FileArray(file, path, layout.dtype, layout.offset, layout.shape, order="F")
+    if layout.dtype.str[1:] not in NARROWED_DTYPES:
+        return voxels
+    if layout.end > MAX_GUNZIPPED_BYTES:
+        raise InputError(
+            f"expected at most {MAX_GUNZIPPED_BYTES} bytes of 64 bit integers, got {layout.end}; "
+            f"store them in 16 or 32 bits"
+        )
+    return _served(voxels.read())
 
 
-def _gunzipped(file: IO[bytes], layout: Layout) -> npt.NDArray[Any]:
-    compressed = os.fstat(file.fileno()).st_size
-    if layout.end > compressed * MAX_RATIO:
+def _served(voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if voxels.dtype.str[1:] not in NARROWED_DTYPES:
+        return voxels
+    from nigroedge.io.narrow import narrowed  # nearly no image needs it
+
+    return narrowed(voxels)
+
+
+def _gunzipped(file: OpenFile, layout: Layout) -> npt.NDArray[Any]:
+    if layout.end > file.size * MAX_RATIO:
         raise FormatError(
             f"header says {layout.shape} voxels ({layout.end} bytes), more than the "
-            f"{compressed} bytes of the file can hold: cut short, or the header is wrong"
+            f"{file.size} bytes of the file can hold: cut short, or the header is wrong"
         )
     if layout.end > MAX_GUNZIPPED_BYTES:
         raise InputError(
@@ -265,6 +275,7 @@ def _gunzipped(file: IO[bytes], layout: Layout) -> npt.NDArray[Any]:
     filled = stream.read_into(content)
     # Reading on to the end also has the checksum compared; a bomb stops here.
     layout.check_size(filled + len(stream.read(MAX_TRAILING_BYTES + 1)))
+    file.check_unchanged()
     return content[layout.offset :].view(layout.dtype).reshape(layout.shape, order="F")
 
 

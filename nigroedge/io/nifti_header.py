@@ -32,7 +32,14 @@ MAX_TRANSFORM_GAP_MM = 1.0
 #: patch is cut, and more than comes of pixdim's being rounded to two digits.
 MAX_LENGTH_GAP = 0.01
 
+#: Stored types that are made narrower as they are read.
+NARROWED_DTYPES = ("i8", "u8")
+
 TRANSFORMS = ("sform", "qform")
+
+#: Codes of a transform to the scanner's coordinates (1), or to those of another scan (2), which
+#: programs also write for want of a better; beyond them are standard spaces.
+_SCANNER_CODES = (1, 2)
 
 
 class _Version(NamedTuple):
@@ -174,6 +181,14 @@ class NiftiHeader(NamedTuple):
                 _check_lengths(sform(self.fields), self.fields)
             return (sform if (transform or coded[0]) == "sform" else qform)(self.fields)
 
+    def is_scanners(self, transform: str | None = None) -> bool:
+        """Whether the affine leads to the scanner's coordinates, not to a standard space.
+
+        Of two transforms that agree, it is enough that one does.
+        """
+        names = TRANSFORMS if transform is None else (transform,)
+        return any(int(self.fields[f"{name}_code"]) in _SCANNER_CODES for name in names)
+
 
 Order = Literal["<", ">"]
 
@@ -226,9 +241,9 @@ def _dtype(fields: Fields, order: Order) -> np.dtype[Any]:
     if code not in DATATYPES:
         raise FormatError(f"expected a NIfTI datatype, got the unknown code {code}")
     name, stored = DATATYPES[code]
-    if stored not in STORED_DTYPES:
+    if stored not in (*STORED_DTYPES, *NARROWED_DTYPES):
         raise InputError(
-            f"expected voxels of 8, 16 or 32 bit integers or 32 or 64 bit floats, "
+            f"expected voxels of integers or of 32 or 64 bit floats, "
             f"got {name} (NIfTI datatype {code})"
         )
     return np.dtype(stored).newbyteorder(order)

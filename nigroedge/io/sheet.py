@@ -89,7 +89,10 @@ def decode(content: bytes) -> str:
         ) from error
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise FormatError(f"line {line}: expected text without NUL, got binary data")
+        raise FormatError(
+            f"line {line}: expected text without NUL, got binary data, or UTF-16 without its "
+            f"byte-order mark"
+        )
     return text
 
 

@@ -7,6 +7,7 @@ the field of another scanner, phase that is none.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -22,6 +23,10 @@ MAX_ECHO_TIME_S = 0.5
 #: Seconds. A readout of a slab with voxels of half a millimetre takes ten times as long; whatever
 #: comes closer was divided by a thousand once too often.
 MIN_ECHO_SPACING_S = 0.5e-3
+#: 1/s. Median of a brain's R2*; at 3 T it is 20 to 25, at 11.7 T about 80 in white matter.
+MAX_R2STAR = 200.0
+#: The median of an echo may exceed that of the one before by this part of it, and be noise.
+MAX_GROWTH = 0.02
 #: Parts per million. Tissue has −0.1 to 0.3, a calcification −1, a bleeding 1 to 2; air has 9, but
 #: is no brain.
 MAX_CHI_PPM = 3.0
@@ -65,6 +70,37 @@ def check_echo_times(times_s: Sequence[float]) -> None:
         raise InputError(
             f"expected echoes at least {1e3 * MIN_ECHO_SPACING_S:g} ms apart, got {listed} s: no "
             f"scanner reads out so fast; divided by a thousand twice?"
+        )
+
+
+def check_decay(medians: Sequence[float], times_s: Sequence[float]) -> None:
+    """Refuse a signal that grows from echo to echo, or that is gone faster than in any brain.
+
+    Parameters
+    ----------
+    medians : sequence of float
+        Of the magnitude over the brain, echo by echo.
+    times_s : sequence of float
+
+    Raises
+    ------
+    InputError
+        If each echo is brighter than the one before by more than MAX_GROWTH, or the signal decays
+        by more than MAX_R2STAR.
+    """
+    listed = ", ".join(f"{median:.4g}" for median in medians)
+    if all(b > a * (1 + MAX_GROWTH) for a, b in pairwise(medians)):
+        raise InputError(
+            f"expected a magnitude that decays from echo to echo, got medians of {listed} in the "
+            f"brain: are the echoes in the order of their times?"
+        )
+    if min(medians) <= 0:
+        return
+    rate = math.log(medians[0] / medians[-1]) / (times_s[-1] - times_s[0])
+    if rate > MAX_R2STAR:
+        raise InputError(
+            f"expected a magnitude that decays by up to {MAX_R2STAR:g} /s, as in a brain, got "
+            f"{rate:.3g} /s (medians of {listed}): are the echo times too short?"
         )
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 from nigroedge import __version__
 from nigroedge.names import readable
 from nigroedge.result import NOTICE
-from nigroedge.subcommand import Progress, Subcommand, add_threads, add_transform
+from nigroedge.smwi.phase_unit import UNIT_NAMES
+from nigroedge.subcommand import (
+    Point,
+    Progress,
+    Subcommand,
+    add_threads,
+    add_transform,
+    direction,
+)
 
 if TYPE_CHECKING:
     from nigroedge.smwi.method import Method
@@ -36,8 +44,6 @@ examples:
 """
 
 METHOD_NAMES = ("paper", "fast", "best")
-#: As in `nigroedge.smwi.phase.UNIT_NAMES`, which costs an import of numpy.
-UNIT_NAMES = ("rad", "rad-positive", "mrad", "0..4095", "-4096..4096", "full-range")
 
 
 def _add_arguments(command: argparse.ArgumentParser) -> None:
@@ -52,6 +58,7 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
     add("--method", choices=METHOD_NAMES, default="best", help="how (default: best)")
     add("--mask", metavar="FILE", help="brain mask; found from the magnitude by default")
     add("--phase-unit", choices=UNIT_NAMES, help="unit of the phase; detected by default")
+    add("--b0", type=direction, metavar="X,Y,Z", help="direction of B0; by default the scanner's z")
     add("--phase-sign", type=int, choices=(1, -1), default=1, help="-1 turns the phase round")
     add("--chi-threshold", type=float, metavar="PPM", help="χth of the mask (default: 1)")
     add("--power", type=float, metavar="M", help="power of the mask (default: 4)")
@@ -92,7 +99,6 @@ class _Made:
 def _run(options: argparse.Namespace, progress: Progress) -> _Made:
     """Read, reconstruct, write."""
     _check_usage(options)
-    from nigroedge.io.nifti import load_volume
     from nigroedge.smwi.bids import checked_label
     from nigroedge.smwi.outputs import check_outputs, output_paths, write_outputs
     from nigroedge.smwi.reconstruction import reconstruct
@@ -108,13 +114,10 @@ def _run(options: argparse.Namespace, progress: Progress) -> _Made:
         from nigroedge.smwi.figure import require_matplotlib
 
         require_matplotlib(beside=paths[0])
-    mask = None
-    if options.mask is not None:
-        mask = _mask_values(load_volume(options.mask, transform=options.transform), scan)
     result = reconstruct(
         scan,
         method=_method(options),
-        mask=mask,
+        mask=None if options.mask is None else _mask_values(options, scan),
         workers=options.threads,
         progress=lambda stage, done: progress(stage, done, 1),
     )
@@ -170,60 +173,48 @@ def _scan_of_files(options: argparse.Namespace) -> MultiEcho:
 
 def _read(options: argparse.Namespace, phase_unit: str | None) -> MultiEcho:
     from nigroedge.smwi.scan import MultiEcho, same_place
+    from nigroedge.smwi.stack import read_stack
 
-    magnitude, phase = (
-        _Stack.read(paths, options.transform) for paths in (options.magnitude, options.phase)
-    )
-    affine = same_place((*magnitude.affines, *phase.affines), magnitude.values.shape)
+    magnitude = read_stack(options.magnitude, transform=options.transform)
+    place = magnitude.affines[0]
+    phase = read_stack(options.phase, transform=options.transform, target=place)
+    same_place((*magnitude.affines, *phase.affines), magnitude.values.shape)
     return MultiEcho(
         magnitude.values,
         phase.values,
-        affine,
+        place,
         options.echo_times or (),
         options.field_strength,
         phase_unit=options.phase_unit or phase_unit,
         phase_sign=options.phase_sign,
+        b0_world=_b0_world(options.b0, magnitude.is_scanners or phase.is_scanners),
         sources=(*magnitude.sources, *phase.sources),
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Stack:
-    """Images of all echoes, from one file or one each."""
+def _b0_world(given: Point | None, is_scanners: bool) -> Point:
+    """Where B0 runs: along z of the scanner's coordinates, and of those alone."""
+    from nigroedge.errors import GeometryError
 
-    values: Any
-    affines: tuple[Any, ...]
-    sources: tuple[Any, ...]
-
-    @classmethod
-    def read(cls, paths: Sequence[str | Path], transform: str | None) -> _Stack:
-        import numpy as np
-
-        from nigroedge.errors import GeometryError
-        from nigroedge.io.nifti import load_series
-
-        series = [load_series(path, transform=transform) for path in paths]
-        values = [one.values() for one in series]
-        shapes = {one.shape for one in values}
-        if len(shapes) > 1:
-            raise GeometryError(
-                f"expected images of one shape, got {' and '.join(map(str, sorted(shapes)))}"
-            )
-        if len(values) > 1 or values[0].ndim == 3:
-            values = [np.stack(values, axis=3)]
-        return cls(
-            values[0],
-            tuple(one.affine for one in series),
-            tuple(one.source for one in series),
+    if given is not None:
+        return given
+    if not is_scanners:
+        raise GeometryError(
+            "expected a transform to the scanner's coordinates, whose z is the direction of B0, "
+            "got one to a standard space (sform_code or qform_code 3 to 5): give --b0 X,Y,Z, the "
+            "direction in those coordinates, or name the scanner's transform by --transform"
         )
+    return 0.0, 0.0, 1.0
 
 
-def _mask_values(volume: Any, scan: MultiEcho) -> Any:
+def _mask_values(options: argparse.Namespace, scan: MultiEcho) -> Any:
     from nigroedge.smwi.mask import checked_mask
     from nigroedge.smwi.scan import same_place
+    from nigroedge.smwi.stack import read_mask
 
-    mask = checked_mask(volume.voxels, scan.magnitudes.shape[:3])
-    same_place((scan.affine, volume.affine), mask.shape, "the scan and its mask")
+    values, affine = read_mask(options.mask, scan.affine, transform=options.transform)
+    mask = checked_mask(values, scan.magnitudes.shape[:3])
+    same_place((scan.affine, affine), mask.shape, "the scan and its mask")
     return mask
 
 

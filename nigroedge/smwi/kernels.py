@@ -45,14 +45,30 @@ def voxel_size(affine: npt.NDArray[np.float64]) -> Vector3:
     return float(edges[0]), float(edges[1]), float(edges[2])
 
 
-def field_direction(affine: npt.NDArray[np.float64]) -> Vector3:
+def field_direction(
+    affine: npt.NDArray[np.float64], b0_world: Vector3 = (0.0, 0.0, 1.0)
+) -> Vector3:
     """Direction of B0 in image axes, a unit vector.
 
     B0 runs along the patient's z (superior–inferior) of the scanner's coordinates, so an oblique
     slab has it oblique. Its sign does not matter to a dipole.
+
+    Parameters
+    ----------
+    affine : (4, 4) ndarray
+        Voxel index → world.
+    b0_world : (float, float, float)
+        Direction of B0 in the world; any length.
+
+    Raises
+    ------
+    GeometryError
+        If it is no direction.
     """
+    if not 0 < np.linalg.norm(b0_world) < np.inf:
+        raise GeometryError(f"expected a direction of B0 such as (0, 0, 1), got {b0_world}")
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    direction = np.linalg.solve(axes, [0.0, 0.0, 1.0])
+    direction = np.linalg.solve(axes, b0_world)
     direction /= np.linalg.norm(direction)
     return float(direction[0]), float(direction[1]), float(direction[2])
 

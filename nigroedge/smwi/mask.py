@@ -18,6 +18,10 @@ OPENING_MM = 3.0
 DARK_PART = 0.4
 #: Fewer voxels than this part of the volume is no brain.
 MIN_FRACTION = 0.01
+#: A mask that is a probability has a voxel where it is at least this.
+PROBABLE = 0.5
+#: A mask resampled by a spline goes beyond 0 and 1 by up to a tenth (Gibbs: 9 % of the step).
+MAX_OVERSHOOT = 0.1
 
 
 def brain_mask(
@@ -58,19 +62,49 @@ def brain_mask(
 
 
 def checked_mask(mask: npt.NDArray[Any], shape: tuple[int, ...]) -> Mask:
-    """Check a mask that was given.
+    """Check a mask that was given, and decide it at one half.
+
+    Parameters
+    ----------
+    mask : ndarray
+        Two-valued, 0 outside; or a probability from 0 to 1. NaN is outside.
+    shape : (int, int, int)
+        The slab's.
 
     Raises
     ------
     GeometryError
         If its shape is not the slab's, or no voxel of the slab is in it.
+    InputError
+        If it is neither two-valued nor a probability.
     """
     if mask.shape != shape:
         raise GeometryError(f"expected a mask of shape {shape}, got {mask.shape}")
-    inside = np.asarray(mask) > 0
+    values = np.nan_to_num(np.asarray(mask, np.float32), nan=0.0, posinf=np.inf, neginf=-np.inf)
+    low, high = float(values.min()), float(values.max())
+    if _is_probability(low, high):
+        inside = values >= PROBABLE
+    elif low >= 0 and np.isfinite(high) and np.isin(values, (0.0, high)).all():
+        inside = values > 0
+    else:
+        raise InputError(
+            f"expected a mask of 0 and one other value, or a probability from 0 to 1, got "
+            f"{_described(values)}: whether a voxel is in it cannot be told"
+        )
     if not inside.any():
         raise GeometryError("expected a mask that covers part of the slab, got one that misses it")
     return np.ascontiguousarray(inside)
+
+
+def _is_probability(low: float, high: float) -> bool:
+    return low >= -MAX_OVERSHOOT and high <= 1 + MAX_OVERSHOOT
+
+
+def _described(values: Floats) -> str:
+    found = np.unique(values)
+    if len(found) <= 4:
+        return " and ".join(f"{value:g}" for value in found)
+    return f"{len(found)} values from {found[0]:g} to {found[-1]:g}"
 
 
 def otsu_threshold(values: Floats) -> float:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import nigroedge
 from nigroedge.engine import resolve_threads
 from nigroedge.smwi.background import resharp, vsharp
-from nigroedge.smwi.bounds import check_chi
+from nigroedge.smwi.bounds import check_chi, check_decay
 from nigroedge.smwi.channels import combine_channels, root_sum_of_squares
 from nigroedge.smwi.dipole import Susceptibility, tkd
 from nigroedge.smwi.fourier import Floats, FourierGrid, Mask, Shape3
@@ -86,7 +86,7 @@ def reconstruct(
     method : Method
         One of METHODS, or your own.
     mask : (nx, ny, nz) array_like, optional
-        Brain is where it is positive; found from the magnitude by default.
+        Two-valued or a probability (see `checked_mask`); found from the magnitude by default.
     workers : int, optional
         Threads of the Fourier transforms; all CPUs of this process by default.
     progress : callable
@@ -95,8 +95,8 @@ def reconstruct(
     Raises
     ------
     InputError, GeometryError
-        If no brain is found, the mask misses the slab or is too thin for background removal, or
-        susceptibilities come out that no brain has.
+        If no brain is found, the mask misses the slab or is too thin for background removal, the
+        signal grows from echo to echo, or susceptibilities come out that no brain has.
     """
     run = _Run(scan, method, resolve_threads(workers), progress)
     magnitude = root_sum_of_squares(scan.magnitudes.reshape(*scan.magnitudes.shape[:3], -1))
@@ -104,6 +104,7 @@ def reconstruct(
     whole = _brain(scan, method, mask, magnitude)
     box = _Box.around(whole)
     inner = _Inner.of(run, box, whole[box.slices])
+    check_decay(inner.medians(), scan.echo_times_s)
     field_map = run.field_map(inner)
     local = run.local_field(inner, field_map.frequency_hz)
     weight = inner.rss * field_map.reliability
@@ -197,6 +198,10 @@ class _Inner:
         shape: Shape3 = (mask.shape[0], mask.shape[1], mask.shape[2])
         grid = FourierGrid(shape, scan.voxel_size_mm, run.method.margin_mm, run.workers)
         return cls(mask, magnitude, phase, root_sum_of_squares(magnitude), grid)
+
+    def medians(self) -> list[float]:
+        """Of the magnitude over the mask, echo by echo."""
+        return [float(np.median(echo[self.mask])) for echo in np.moveaxis(self.magnitude, 3, 0)]
 
 
 @dataclass(frozen=True, eq=False)

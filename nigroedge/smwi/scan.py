@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ class MultiEcho:
     Parameters
     ----------
     magnitude : (nx, ny, nz, n_echoes[, n_channels]) array_like
-        Any unit; NaN counts as 0.
+        Any unit, never negative; NaN counts as 0.
     phase : array_like
         Of the same shape, as stored.
     affine : (4, 4) array_like
@@ -44,6 +45,9 @@ class MultiEcho:
         One of `nigroedge.smwi.phase.UNIT_NAMES`; detected where it is not given.
     phase_sign : {1, -1}
         −1 for scanners that store the phase of the opposite rotation.
+    b0_world : (float, float, float), optional
+        Direction of B0 in the coordinates that the affine leads to; by default z, as in those of
+        the scanner. Images that were turned to a standard space have another.
     sources : tuple of Source
         The files that it came from.
 
@@ -51,7 +55,8 @@ class MultiEcho:
     ------
     InputError
         If echo times are missing or none (see `check_echo_times`), there are fewer than two echoes,
-        the field strength is no scanner's, or the phase is none (see `read_phase`).
+        the field strength is no scanner's, the phase is none (see `read_phase`), the magnitude is
+        negative, or an echo is blank or there twice.
     GeometryError
         If magnitude and phase differ in shape, are no volumes of echoes, or the voxels are sheared
         or too long.
@@ -64,6 +69,7 @@ class MultiEcho:
     field_strength_t: float
     phase_unit: str | None = None
     phase_sign: int = 1
+    b0_world: Vector3 = (0.0, 0.0, 1.0)
     sources: tuple[Source, ...] = field(default=(), repr=False)
 
     #: Derived: magnitude and phase of five dimensions, NaN-free; B0 in image axes; voxel edges.
@@ -82,12 +88,12 @@ class MultiEcho:
             raise InputError(f"expected a phase sign of 1 or -1, got {self.phase_sign}")
         phases = read_phase(phase, unit=self.phase_unit)
         put = object.__setattr__
-        put(self, "magnitudes", _without_nan(magnitude, phases.finite))
+        put(self, "magnitudes", _checked_magnitude(magnitude, phases))
         put(self, "phases", phases)
         put(self, "affine", affine)
         put(self, "echo_times_s", times)
         put(self, "voxel_size_mm", voxel_size(affine))
-        put(self, "b0", field_direction(affine))
+        put(self, "b0", field_direction(affine, self.b0_world))
 
     @property
     def radians(self) -> Floats:
@@ -149,11 +155,43 @@ def _checked_echo_times(given: Sequence[float], n_echoes: int) -> tuple[float, .
     return times
 
 
-def _without_nan(magnitude: npt.NDArray[Any], finite: npt.NDArray[np.bool_]) -> Floats:
+def _checked_magnitude(magnitude: npt.NDArray[Any], phases: Phase) -> Floats:
     """Magnitude of five dimensions, 0 where it or the phase is no number."""
     values = np.asarray(magnitude, np.float32)
-    good = np.isfinite(values) & finite
-    if not (good & (values > 0)).any():
+    good = np.isfinite(values) & phases.finite
+    values = np.where(good, values, np.float32(0))
+    if not (values > 0).any():
         raise InputError("expected a magnitude image, got none above 0")
-    values = np.where(good, np.maximum(values, 0), np.float32(0))
+    lowest = float(values.min())
+    if lowest < 0:
+        raise InputError(
+            f"expected a magnitude, which is never negative, got {lowest:g}: unsigned integers "
+            f"read as signed ones, or no magnitude"
+        )
+    _check_echoes(values, phases.radians)
     return values[..., None] if values.ndim == 4 else values
+
+
+def _check_echoes(magnitude: Floats, radians: Floats) -> None:
+    """Refuse an echo without a signal, and one that is there twice: noise never repeats itself."""
+    n_echoes = magnitude.shape[3]
+    for echo in range(n_echoes):
+        if not magnitude[:, :, :, echo].any():
+            raise InputError(
+                f"expected a magnitude above 0 in every echo, got none in echo {echo + 1}"
+            )
+    for what, values in (("phase", radians), ("magnitude", magnitude)):
+        for one, other in combinations(range(n_echoes), 2):
+            if _is_repeated(values[:, :, :, one], values[:, :, :, other]):
+                raise InputError(
+                    f"expected echoes that differ, got the same {what} in echoes {one + 1} and "
+                    f"{other + 1}"
+                )
+
+
+def _is_repeated(one: Floats, other: Floats) -> bool:
+    """Whether two images are the same; a constant magnitude says that all echoes weigh alike."""
+    few = (slice(None, None, 7),) * 3  # which tell most images apart
+    if not np.array_equal(one[few], other[few]) or not np.array_equal(one, other):
+        return False
+    return bool(np.ptp(one) > 0)

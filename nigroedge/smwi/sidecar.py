@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nigroedge.errors import FormatError
+from nigroedge.io.kind import N_BYTES, kind_of
 from nigroedge.names import quoted
 
 #: What is read of a sidecar; all else is nobody's affair here.
@@ -51,6 +52,9 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         raise FormatError(
             f"{quoted(path.name)}: expected at most {MAX_SIDECAR_BYTES} bytes of JSON"
         )
+    found = kind_of(content[:N_BYTES])
+    if found is not None:
+        raise FormatError(f"{quoted(path.name)}: expected JSON, got {found}")
     text = content.decode(json.detect_encoding(content), "replace")
     try:
         said = _parsed(text)

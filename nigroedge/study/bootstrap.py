@@ -8,12 +8,12 @@ computed once; a resample adds up the rows that it drew.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from nigroedge.study.interval import LEVEL, Interval, Z, interval, scipy_stats
+from nigroedge.study.interval import LEVEL, Estimate, Interval, Z, interval, scipy_stats
 from nigroedge.study.rho_c import Floats, concordance_of_moments
 
 RESAMPLES = 9999
@@ -50,6 +50,14 @@ def participant_sums(
     x, y, error = predicted - middle, measured - middle, predicted - measured
     columns = (np.ones_like(x), x, y, x * x, y * y, x * y, np.abs(error), error**2)
     return np.stack([np.bincount(participants, weights=column) for column in columns], axis=1)
+
+
+def joint_sums(
+    predictions: Sequence[Floats], measured: Floats, participants: npt.NDArray[np.intp]
+) -> Floats:
+    """Give the `participant_sums` of k predictions beside one another: (p, 8 · k)."""
+    each = [participant_sums(predicted, measured, participants) for predicted in predictions]
+    return np.concatenate(each, axis=1)
 
 
 def performance_of_sums(sums: Floats) -> Floats:
@@ -117,6 +125,19 @@ def bca_intervals(
         )
     ends = zip(result.confidence_interval.low, result.confidence_interval.high, strict=True)
     return [interval(low, high) for low, high in ends]
+
+
+def bca_estimates(
+    statistics: Statistics, sums: Floats, *, resamples: int = RESAMPLES
+) -> list[Estimate]:
+    """Give each of several statistics with its interval 'bca'; see `bca_intervals`."""
+    with np.errstate(all="ignore"):
+        values = statistics(sums.sum(axis=0))
+    intervals = bca_intervals(statistics, sums, resamples=resamples)
+    return [
+        Estimate(float(value), {"bca": found})
+        for value, found in zip(values, intervals, strict=True)
+    ]
 
 
 def _times_drawn(rows: npt.NDArray[np.intp], n: int) -> Floats:

@@ -8,12 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nigroedge.study.bootstrap import (
-    RESAMPLES,
-    bca_intervals,
-    participant_sums,
-    performance_of_sums,
-)
+from nigroedge.study.bootstrap import RESAMPLES, bca_estimates, joint_sums, performance_of_sums
 from nigroedge.study.interval import Estimate
 from nigroedge.study.rho_c import Floats
 
@@ -60,19 +55,11 @@ def ceiling(
         None where the oracle's RMSE is not below the reading's, or its ρc not above 0, and of one
         participant, who has no ρc.
     """
-    sums = np.concatenate(
-        [participant_sums(each, measured, participants) for each in (predicted, reading, oracle)],
-        axis=1,
-    )
+    sums = joint_sums((predicted, reading, oracle), measured, participants)
     of_reading, of_oracle = (performance_of_sums(sums[:, i : i + 8].sum(axis=0)) for i in (8, 16))
     if len(sums) < 2 or not (of_oracle[_RMSE] < of_reading[_RMSE] and of_oracle[_RHO_C] > 0):
         return None
-    intervals = bca_intervals(shares_of_sums, sums, resamples=resamples)
-    rho_c, rmse = (
-        Estimate(float(value), {"bca": found})
-        for value, found in zip(shares_of_sums(sums.sum(axis=0)), intervals, strict=True)
-    )
-    return Ceiling(rho_c, rmse)
+    return Ceiling(*bca_estimates(shares_of_sums, sums, resamples=resamples))
 
 
 def shares_of_sums(sums: Floats) -> Floats:

@@ -3,18 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from nigroedge.study.bootstrap import (
-    RESAMPLES,
-    SEED,
-    bca_intervals,
-    difference_of_sums,
-    participant_sums,
-)
+from nigroedge.study.bootstrap import RESAMPLES, bca_estimates, difference_of_sums, joint_sums
 from nigroedge.study.groups import Test, paired_test
 from nigroedge.study.interval import Estimate
 from nigroedge.study.rho_c import Floats
@@ -47,7 +42,6 @@ def compare(
     participants: npt.NDArray[np.intp],
     *,
     resamples: int = RESAMPLES,
-    seed: int = SEED,
 ) -> Comparison:
     """Compare two predictions of the same n rows.
 
@@ -60,16 +54,8 @@ def compare(
     """
     worse = np.abs(first - measured) - np.abs(second - measured)
     by_participant = np.bincount(participants, weights=worse) / np.bincount(participants)
-    sums = np.concatenate(
-        [participant_sums(each, measured, participants) for each in (first, second)], axis=1
-    )
-    with np.errstate(all="ignore"):
-        values = difference_of_sums(sums.sum(axis=0))
+    sums = joint_sums((first, second), measured, participants)
+    rho_c, mae, rmse = bca_estimates(difference_of_sums, sums, resamples=resamples)
     if len(sums) < 2:
-        values[0] = np.nan
-    intervals = bca_intervals(difference_of_sums, sums, resamples=resamples, seed=seed)
-    rho_c, mae, rmse = (
-        Estimate(float(value), {"bca": found})
-        for value, found in zip(values, intervals, strict=True)
-    )
+        rho_c = replace(rho_c, value=math.nan)
     return Comparison(len(by_participant), paired_test(by_participant), rho_c, mae, rmse)

@@ -185,13 +185,11 @@ def _result(unit: Unit, models: Sequence[str], resamples: int) -> UnitResult:
     others = {other: other for other in models[1:]}
     if "reading" in unit.predictions:
         others["baseline: reading"] = "reading"
+    measured, participants = unit.measured, unit.participants
+    first = unit.predictions[models[0]]
     comparisons = {
         f"{models[0]} - {called}": compare(
-            unit.predictions[models[0]],
-            unit.predictions[other],
-            unit.measured,
-            unit.participants,
-            resamples=resamples,
+            first, unit.predictions[other], measured, participants, resamples=resamples
         )
         for called, other in others.items()
     }

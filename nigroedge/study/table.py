@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
@@ -225,7 +226,7 @@ def _header_problems(header: Sequence[str], need: Collection[str]) -> Iterator[s
     known = {*COLUMNS, "predicted"}
     for name in (n for n in COLUMNS if n in {*_ALWAYS, *need} and n not in header):
         yield f"expected a column {name}, found none"
-    for name in sorted({n for n in header if header.count(n) > 1}):
+    for name in sorted(n for n, times in Counter(header).items() if times > 1):
         yield f"expected each column once, got {name if name in known else 'another column'} twice"
     for name in header:
         if name not in known and name.strip().lower() in known:
@@ -346,7 +347,6 @@ def _joint_problems(rows: Sequence[Row], troubled: Collection[int]) -> Iterator[
     """Say where rows contradict one another; lines in `troubled` have problems of their own."""
     first: dict[tuple[str, str | None], Row] = {}
     split_of: dict[str, Row] = {}
-    spelled: dict[str, dict[str, Row]] = {}
     splits = any(row.split for row in rows)
     for row in rows:
         name = row.participant_id
@@ -360,18 +360,24 @@ def _joint_problems(rows: Sequence[Row], troubled: Collection[int]) -> Iterator[
                 f"expected a participant in one split, got {row.split}, and {other.split} on line "
                 f"{other.line}",
             )
-        spellings = spelled.setdefault(person(name), {})
-        if name and name not in spellings and spellings:
-            like = next(iter(spellings.values()))
+        if splits and row.split is None and row.line not in troubled:
+            yield row.line, "expected a split on every row or on none, got nothing"
+    yield from _respelled(split_of.values())
+    yield from _crossed(first.values())
+
+
+def _respelled(rows: Iterable[Row]) -> Iterator[tuple[int, str]]:
+    """Say where an identity may be another one spelled anew; each is given once."""
+    first: dict[str, Row] = {}
+    for row in (row for row in rows if row.participant_id):
+        like = first.setdefault(person(row.participant_id), row)
+        if like is not row:
+            differing = " and ".join(differences(like.participant_id, row.participant_id))
             yield (
                 row.line,
                 f"expected one spelling of each participant_id, got one that differs from line "
-                f"{like.line}'s in {' and '.join(differences(like.participant_id, name))} alone",
+                f"{like.line}'s in {differing} alone",
             )
-        spellings.setdefault(name, row)
-        if splits and row.split is None and row.line not in troubled:
-            yield row.line, "expected a split on every row or on none, got nothing"
-    yield from _crossed(first.values())
 
 
 def _crossed(rows: Iterable[Row]) -> Iterator[tuple[int, str]]:

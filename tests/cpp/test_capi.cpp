@@ -10,6 +10,7 @@
 #include <nigroedge.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -52,7 +53,9 @@ struct Scan {
                   {2, 80, 3200},
                   {0.5, 0, 0, 0, 0, 0.5, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1},
                   1.0,
-                  0.0};
+                  0.0,
+                  {},
+                  {}};
     }
 };
 
@@ -98,6 +101,48 @@ void test_two_points_are_two_calls(nigro_model* model, const Scan& scan) {
          "predict right without coverage");
     that(check::same(right, both.sbr[1]), "one point gives the bits of two");
     that(both.sbr[0] != both.sbr[1] && both.sbr[0] != 0, "answers depend on the patch");
+}
+
+// No more of the scan than a prediction reads, in an order of its own.
+struct Part {
+    std::vector<std::int16_t> voxels;
+    nigro_volume volume;
+
+    Part(nigro_model* model, const Scan& scan) : volume(scan.volume) {
+        const std::int32_t sides[2] = {NIGRO_LEFT, NIGRO_RIGHT};
+        const double centres[6] = {kLeft[0], kLeft[1], kLeft[2], kRight[0], kRight[1], kRight[2]};
+        volume.voxels = nullptr;
+        std::int64_t* const begin = volume.held_begin;
+        std::int64_t* const end = volume.held_end;
+        that(nigro_get_window(model, &volume, 2, sides, centres, begin, end) == NIGRO_OK, "window");
+        for (std::int64_t i = begin[0]; i < end[0]; ++i)
+            for (std::int64_t j = begin[1]; j < end[1]; ++j)
+                for (std::int64_t k = begin[2]; k < end[2]; ++k)
+                    voxels.push_back(scan.voxels[static_cast<std::size_t>(i + 40 * j + 1600 * k)]);
+        volume.voxels = voxels.data();
+        volume.strides_bytes[2] = 2;
+        volume.strides_bytes[1] = 2 * (end[2] - begin[2]);
+        volume.strides_bytes[0] = volume.strides_bytes[1] * (end[1] - begin[1]);
+    }
+};
+
+void test_a_part_of_the_volume(nigro_model* model, const Scan& scan) {
+    const Answer whole = predicted(model, scan.volume);
+    const Part part(model, scan);
+    that(part.voxels.size() < scan.voxels.size() / 10, "the window is small");
+    that(predicted(model, part.volume) == whole, "the window alone gives the same bits");
+    for (std::size_t i = 0; i < 3; ++i) {
+        nigro_volume less = part.volume;
+        ++less.held_begin[i];
+        that(predicted(model, less).status == NIGRO_BAD_ARGUMENT, "the window from one on");
+        less = part.volume;
+        --less.held_end[i];
+        that(predicted(model, less).status == NIGRO_BAD_ARGUMENT, "the window but for the last");
+    }
+    nigro_volume older = scan.volume;
+    older.sizeof_volume = offsetof(nigro_volume, held_begin);
+    for (std::int64_t& index : older.held_begin) index = -77;
+    that(predicted(model, older) == whole, "a program that does not know the window");
 }
 
 void test_patches(nigro_model* model) {
@@ -148,6 +193,12 @@ void test_bad_volumes(nigro_model* model) {
     expect(NIGRO_BAD_ARGUMENT, "size 0", [](auto& v) { v.sizeof_volume = 0; });
     expect(NIGRO_BAD_ARGUMENT, "size + 1", [](auto& v) { ++v.sizeof_volume; });
     expect(NIGRO_BAD_ARGUMENT, "size - 8", [](auto& v) { v.sizeof_volume -= 8; });
+    expect(NIGRO_BAD_ARGUMENT, "a held end alone", [](auto& v) { v.held_end[1] = 40; });
+    for (const std::int64_t index : {std::int64_t{-1}, std::int64_t{41}, most, least})
+        expect(NIGRO_BAD_ARGUMENT, "held", [=](auto& v) {
+            for (std::size_t i = 0; i < 3; ++i) v.held_end[i] = v.shape[i];
+            (index < 0 ? v.held_begin : v.held_end)[1] = index;
+        });
     expect(NIGRO_BAD_ARGUMENT, "no voxels", [](auto& v) { v.voxels = nullptr; });
     for (const std::int32_t type : {0, 1, 3, 32, 128, 1024, 2304, -4, 0x10004})
         expect(NIGRO_BAD_ARGUMENT, "type", [=](auto& v) { v.type = type; });
@@ -211,6 +262,25 @@ void test_bad_calls(nigro_model* model, const Scan& scan) {
     const double nowhere[3] = {std::numeric_limits<double>::infinity(), 0, 0};
     expect(nigro_predict(model, volume, 1, &left, nowhere, &sbr, nullptr), NIGRO_BAD_GEOMETRY,
            "a centroid that is not finite");
+
+    std::int64_t begin[3] = {-1, -1, -1}, end[3] = {-1, -1, -1};
+    const auto window = [&](nigro_model* m, const nigro_volume* v, std::size_t n,
+                            const std::int32_t* sides, const double* centres, std::int64_t* b,
+                            std::int64_t* e, nigro_status expected, const char* what) {
+        that(nigro_get_window(m, v, n, sides, centres, b, e) == expected, what);
+        that(begin[0] == -1 && end[2] == -1, std::string(what) + " leaves the window untouched");
+    };
+    window(nullptr, volume, 1, &left, kLeft, begin, end, bad, "window, no model");
+    window(model, nullptr, 1, &left, kLeft, begin, end, bad, "window, no volume");
+    window(model, volume, 0, &left, kLeft, begin, end, bad, "window, no point");
+    window(model, volume, 1, nullptr, kLeft, begin, end, bad, "window, no side");
+    window(model, volume, 1, &left, nullptr, begin, end, bad, "window, no centre");
+    window(model, volume, 1, &left, kLeft, nullptr, end, bad, "window, no begin");
+    window(model, volume, 1, &left, kLeft, begin, nullptr, bad, "window, no end");
+    window(model, volume, 1, &left, nowhere, begin, end, NIGRO_BAD_GEOMETRY, "window nowhere");
+    nigro_volume flat = scan.volume;
+    flat.shape[2] = 0;
+    window(model, &flat, 1, &left, kLeft, begin, end, bad, "window, no slice");
 
     std::vector<float> patch(kVoxels, 1.0F);
     float* values = patch.data();
@@ -279,6 +349,38 @@ void test_bad_models() {
     entries.back().second = "0x40000000 2";
     expect_model(NIGRO_BAD_MODEL, tiny::model(1, entries), "a self-test of 2");
     that(std::string(nigro_last_error()).find("self-test") != std::string::npos, "says self-test");
+}
+
+// The tiny model's metadata in format 2, with one key more and perhaps no side mirrored.
+tiny::Metadata format_2(const std::string& key, const std::string& value, bool is_mirrored = true) {
+    tiny::Metadata entries = tiny::metadata();
+    for (auto& [name, text] : entries) {
+        if (name == "format") text = "2";
+        if (name == "mirror" && !is_mirrored) text = "none";
+    }
+    entries.emplace_back(key, value);
+    return entries;
+}
+
+void test_format_2(const Scan& scan) {
+    nigro_model* about = opened(tiny::model());
+    nigro_model* same = opened(tiny::model(1, format_2("mirror_centre", "n/2")));
+    nigro_model* flipped = opened(tiny::model(1, format_2("mirror_centre", "n/2-1")));
+    const Answer want = predicted(about, scan.volume);
+    const Answer got = predicted(flipped, scan.volume);
+    that(want == predicted(same, scan.volume), "n/2 is what format 1 means");
+    that(got.status == NIGRO_OK && check::same(want.sbr[0], got.sbr[0]), "left is not mirrored");
+    that(!check::same(want.sbr[1], got.sbr[1]), "right is another patch");
+    for (nigro_model* model : {about, same, flipped}) nigro_model_free(model);
+
+    for (const char* bad : {"", "n/2+1", "n/2-1 ", "24"})
+        expect_model(NIGRO_BAD_MODEL, tiny::model(1, format_2("mirror_centre", bad)), bad);
+    expect_model(NIGRO_BAD_MODEL, tiny::model(1, format_2("mirror_centre", "n/2-1", false)),
+                 "n/2-1 where no side is mirrored");
+    expect_model(NIGRO_BAD_MODEL, tiny::model(1, format_2("task", "find")), "another task");
+    tiny::Metadata entries = tiny::metadata();
+    entries.emplace_back("mirror_centre", "n/2");
+    expect_model(NIGRO_BAD_MODEL, tiny::model(1, entries), "a key of format 2 in format 1");
 }
 
 void test_a_side_that_is_not_served(const Scan& scan) {
@@ -420,12 +522,14 @@ int main(int argc, char** argv) {
     } else {
         that(std::string(nigro_version()) == NIGRO_VERSION, "version");
         test_two_points_are_two_calls(model, scan);
+        test_a_part_of_the_volume(model, scan);
         test_patches(model);
         test_info(model);
         test_bad_volumes(model);
         test_bad_calls(model, scan);
         test_left_is_left(model, scan);
         test_bad_models();
+        test_format_2(scan);
         test_a_side_that_is_not_served(scan);
         test_last_error_belongs_to_the_thread();
         test_threads(scan);

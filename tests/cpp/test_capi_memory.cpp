@@ -198,7 +198,9 @@ void test_predict(nigro_model* model) {
                               {1, 40, 1600},
                               {0.4, 0, 0, 0, 0, 0.4, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1},
                               1.0,
-                              0.0};
+                              0.0,
+                              {},
+                              {}};
     const std::int32_t sides[2] = {NIGRO_LEFT, NIGRO_RIGHT};
     const double centres[6] = {7, 8, 16, 9, 8, 16};
     float expected[2] = {-1, -1};
@@ -211,6 +213,10 @@ void test_predict(nigro_model* model) {
         return status;
     });
     report_sites("nigro_predict", n_sites);
+    std::int64_t begin[3], end[3];
+    report_sites("nigro_get_window", fail_each("window", [&] {
+                     return nigro_get_window(model, &volume, 2, sides, centres, begin, end);
+                 }));
 }
 
 void test_predict_patches(nigro_model* model) {

@@ -59,21 +59,17 @@ void set_affine(nigro::VolumeView& view, const std::array<double, 3>& spacing_mm
 
 Image random_image(Random& random, const std::array<double, 3>& spacing_mm) {
     const std::size_t type = check::below(random, nigro::kernels::kStoredTypes);
-    Image image{{},
-                {nullptr,
-                 static_cast<nigro::kernels::Stored>(type),
-                 check::below(random, 2) == 1,
-                 {},
-                 {},
-                 {},
-                 1,
-                 0}};
+    Image image{};
+    image.view.type = static_cast<nigro::kernels::Stored>(type);
+    image.view.swapped = check::below(random, 2) == 1;
+    image.view.slope = 1;
     std::size_t size = kSizes[type];
     for (const std::size_t axis : random_order(random)) {
         image.view.shape[axis] = 16 + check::below(random, 24);
         image.view.strides[axis] = static_cast<std::ptrdiff_t>(size);
         size *= image.view.shape[axis];
     }
+    image.view.held.end = image.view.shape;
     image.bytes.resize(size);
     for (unsigned char& byte : image.bytes) byte = static_cast<unsigned char>(random());
     image.view.voxels = image.bytes.data();
@@ -127,6 +123,49 @@ Cut cut(const Kernels& kernels, const nigro::VolumeView& view, const nigro::Patc
     return result;
 }
 
+// The same image, of which no more than `window` is in memory, in C order.
+Image part_of(const Image& image, const nigro::ImageWindow& window) {
+    Image part{{}, image.view};
+    const std::size_t size = kSizes[static_cast<std::size_t>(image.view.type)];
+    std::array<std::size_t, 3> n{};
+    for (std::size_t i = 0; i < 3; ++i) n[i] = window.end[i] - window.begin[i];
+    part.bytes.resize(n[0] * n[1] * n[2] * size);
+    unsigned char* to = part.bytes.data();
+    for (std::size_t x = window.begin[0]; x < window.end[0]; ++x)
+        for (std::size_t y = window.begin[1]; y < window.end[1]; ++y)
+            for (std::size_t z = window.begin[2]; z < window.end[2]; ++z, to += size)
+                std::copy_n(image.view.voxels +
+                                static_cast<std::ptrdiff_t>(x) * image.view.strides[0] +
+                                static_cast<std::ptrdiff_t>(y) * image.view.strides[1] +
+                                static_cast<std::ptrdiff_t>(z) * image.view.strides[2],
+                            size, to);
+    part.view.voxels = part.bytes.data();
+    part.view.held = window;
+    part.view.strides = {static_cast<std::ptrdiff_t>(n[1] * n[2] * size),
+                         static_cast<std::ptrdiff_t>(n[2] * size),
+                         static_cast<std::ptrdiff_t>(size)};
+    return part;
+}
+
+// The window alone gives the same patch (under a sanitizer: it alone is read), and no less does.
+void test_window(const Kernels& kernels, const Image& image, const nigro::PatchGrid& grid,
+                 const nigro::Point& centre, const Cut& want, std::size_t round) {
+    const nigro::ImageWindow window = nigro::window_of(image.view, grid, centre);
+    const Image part = part_of(image, window);
+    const Cut got = cut(kernels, part.view, grid, centre);
+    const std::string what = std::string(kernels.name) + " window " + std::to_string(round);
+    check::that(got.error.empty() && got.coverage == want.coverage, what + " " + got.error);
+    check::that(check::same(want.patch, got.patch), what);
+    nigro::VolumeView less = part.view;
+    const std::size_t axis = round % 3;
+    if (round % 2 == 0)
+        ++less.held.begin[axis];
+    else
+        --less.held.end[axis];
+    check::that(cut(kernels, less, grid, centre).error.find("in memory") != std::string::npos,
+                what + " less than the window");
+}
+
 void test_crop(const Kernels& kernels, Random& random, check::Digest& digest) {
     const std::array<double, 3> fine{0.5, 0.5, 1};
     int n_cut = 0;
@@ -145,6 +184,8 @@ void test_crop(const Kernels& kernels, Random& random, check::Digest& digest) {
         check::that(check::same(want.patch, got.patch), what);
         digest.add(got.patch);
         n_cut += got.error.empty() ? 1 : 0;
+        if (got.error.empty())
+            test_window(kernels, image, grid, centre, got, static_cast<std::size_t>(round));
     }
     check::that(n_cut > 300, "most random crops lie inside their image");
 }
@@ -174,6 +215,8 @@ void test_flipped(Random& random) {
                 }
         check::that(plain.error == got.error && plain.coverage == got.coverage, got.error);
         check::that(check::same(want, got.patch), "flipped " + std::to_string(round));
+        if (got.error.empty())
+            test_window(scalar(), image, flipped, centre, got, static_cast<std::size_t>(round));
         n_cut += got.error.empty() ? 1 : 0;
     }
     check::that(n_cut > 100, "most flipped crops lie inside their image");
@@ -202,9 +245,11 @@ void test_normalize(const Kernels& kernels, Random& random, check::Digest& diges
 // ------------------------------------------------------------------------------------- refusals
 
 Image plain_image(std::size_t n) {
-    Image image{std::vector<unsigned char>(n * n * n, 7),
-                {nullptr, nigro::kernels::Stored::u8, false, {n, n, n}, {}, {}, 1, 0}};
+    Image image{std::vector<unsigned char>(n * n * n, 7), {}};
+    image.view.type = nigro::kernels::Stored::u8;
+    image.view.slope = 1;
     image.view.voxels = image.bytes.data();
+    image.view.shape = image.view.held.end = {n, n, n};
     const auto stride = static_cast<std::ptrdiff_t>(n);
     image.view.strides = {1, stride, stride * stride};
     for (std::size_t i = 0; i < 3; ++i) image.view.affine[i][i] = 1;

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The package can be built: from its sdist, and again where a former build's tools are gone."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from nigroedge import __version__
+from tests.conftest import ROOT
+
+#: Without optimisation a build takes a third of the time, and it is the build that is tested.
+QUICK = {"NIGROEDGE_CMAKE_ARGS": "-DCMAKE_CXX_FLAGS_RELEASE=-O0"}
+
+#: What a build frontend calls, by PEP 517; here without the network that its isolation needs.
+CALL = "import sys; from setuptools import build_meta; print(build_meta.{hook}(sys.argv[1]))"
+
+
+NINJA = shutil.which("ninja", path=str(Path(sys.executable).parent)) or shutil.which("ninja")
+
+
+def build(hook: str, source: Path, target: Path, *tools: Path) -> subprocess.CompletedProcess:
+    """Build an sdist or a wheel of a source tree, with some tools found before all others."""
+    path = os.pathsep.join([*map(str, tools), str(Path(sys.executable).parent), os.environ["PATH"]])
+    return subprocess.run(
+        [sys.executable, "-c", CALL.format(hook=hook), target],
+        cwd=source,
+        env={**os.environ, **QUICK, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def made(done: subprocess.CompletedProcess) -> Path:
+    """What a build made."""
+    assert 0 == done.returncode, done.stdout + done.stderr
+    return Path(done.args[-1]) / done.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """What a clone has: the files that git knows, without any that were built."""
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("needs the git repository")
+    clone = tmp_path_factory.mktemp("clone")
+    names = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True).split("\0")
+    for name in filter(None, names):
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, clone / name)
+    return clone
+
+
+@pytest.fixture(scope="module")
+def sdist(clone, tmp_path_factory):
+    """The sdist, unpacked."""
+    packed = made(build("build_sdist", clone, tmp_path_factory.mktemp("sdist")))
+    unpacked = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(packed) as archive:
+        archive.extractall(unpacked, filter="data")
+    return unpacked / f"nigroedge-{__version__}"
+
+
+def test_an_sdist_holds_all_that_a_build_needs(sdist, clone):
+    needed = [clone / "setup.py", clone / "pyproject.toml", clone / "README.md", clone / "LICENSE"]
+    needed += [path for path in clone.glob("csrc/**/*") if path.is_file()]
+    needed += [path for path in clone.glob("nigroedge/**/*") if path.is_file()]
+    relative = {path.relative_to(clone) for path in needed}
+
+    assert len(relative) > 100
+    assert set() == {path for path in relative if not (sdist / path).is_file()}
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist, tmp_path_factory):
+    """A wheel of the sdist, the second one: of the first only CMake's cache is left.
+
+    An isolated build has a ninja of its own, which is gone when the build ends. Here the first one
+    ends as soon as everything is configured, so that the test compiles once.
+    """
+    tools = tmp_path_factory.mktemp("tools")
+    ninja = tools / "ninja"
+    ninja.write_text(f'#!/bin/sh\ncase "$*" in *_core*) exit 9;; esac\nexec {NINJA} "$@"\n')
+    ninja.chmod(0o755)
+    first = build("build_wheel", sdist, tmp_path_factory.mktemp("first"), tools)
+    assert first.returncode != 0
+    assert "exit status 9" in first.stderr
+    (cache,) = sdist.glob("build/**/CMakeCache.txt")
+    assert f"CMAKE_MAKE_PROGRAM:FILEPATH={ninja}" in cache.read_text()
+    ninja.unlink()
+    return made(build("build_wheel", sdist, tmp_path_factory.mktemp("second")))
+
+
+def test_a_wheel_is_built_of_the_sdist_and_works(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "nigroedge", "demo"],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "left      4.77" in done.stdout
+    assert (tmp_path / "nigroedge/include/nigroedge.h").is_file()
+    assert list((tmp_path / "nigroedge/lib").glob("libnigroedge.*"))
