@@ -332,6 +332,8 @@ PYBIND11_MODULE(_core, m) {
     py::register_exception_translator(translate);
 
     m.attr("MIN_COVERAGE") = nigro::kMinCoverage;
+    m.attr("MIN_VOXEL_MM") = nigro::kMinVoxelMm;
+    m.attr("MAX_VOXEL_MM") = nigro::kMaxVoxelMm;
     m.attr("MIN_SBR") = nigro::kMinSbr;
     m.attr("MAX_SBR") = nigro::kMaxSbr;
     m.def("patch_window", &patch_window, "image_shape"_a, "affine"_a.noconvert(), "centre_mm"_a,

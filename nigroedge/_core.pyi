@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 MIN_COVERAGE: float
+MIN_VOXEL_MM: float
+MAX_VOXEL_MM: float
 MIN_SBR: float
 MAX_SBR: float
 

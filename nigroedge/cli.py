@@ -134,6 +134,8 @@ class Program:
         except OSError as error:  # such as a full disk below our output
             _abandon_output()
             return complain(f"cannot read or write: {error}", REFUSED)
+        except MemoryError as error:
+            return complain(f"expected enough memory, got none: {error}".rstrip(": "), REFUSED)
         except ModuleNotFoundError as error:
             return self._missing(error, complain)
         except Exception as error:

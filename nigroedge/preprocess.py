@@ -31,6 +31,9 @@ PATCH_AXES = "ALI"
 #: Less of the patch than this inside the image is refused.
 MIN_COVERAGE = _core.MIN_COVERAGE
 
+#: Voxels that are shorter or longer are refused: their affine is not in millimetres.
+MIN_VOXEL_MM, MAX_VOXEL_MM = _core.MIN_VOXEL_MM, _core.MAX_VOXEL_MM
+
 
 class PreparedPatch(NamedTuple):
     """A patch that is ready for the network.

@@ -89,7 +89,7 @@ def add_transform(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--transform",
         choices=("sform", "qform"),
-        help="which transform of an image is right, where its two disagree",
+        help="which transform of an image is right, where its header says two things",
     )
 
 

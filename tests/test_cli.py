@@ -119,12 +119,25 @@ def raise_(error):
 
 
 def test_a_bug_is_one_line_and_exit_code_3(run, info_does):
-    for error in (InternalError("of ours"), ZeroDivisionError("a\nb"), MemoryError()):
+    for error in (InternalError("of ours"), ZeroDivisionError("a\nb")):
         info_does(partial(raise_, error))
         code, out, err = run("info")
         assert (3, "", 1) == (code, out, err.count("\n"))
         assert f"internal error: {type(error).__name__}" in err
         assert "NIGROEDGE_DEBUG=1" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (MemoryError(), "expected enough memory, got none"),
+        (MemoryError("std::bad_alloc"), "expected enough memory, got none: std::bad_alloc"),
+    ],
+)
+def test_memory_that_is_not_to_be_had_is_no_bug(run, info_does, error, line):
+    info_does(partial(raise_, error))
+
+    assert (1, "", f"nigroedge: {line}\n") == run("info")
 
 
 def test_the_traceback_of_a_bug_is_shown_on_request(run, info_does, monkeypatch):

@@ -5,8 +5,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nigroedge.errors import InputError
+from nigroedge.errors import GeometryError, InputError
 from nigroedge.io.nifti import load_series, load_volume
+from tests.nifti_files import nifti_bytes
 
 
 def save(path, shape, dtype="<i2"):
@@ -37,3 +38,13 @@ def test_more_dimensions_and_a_series_where_one_volume_is_meant_are_refused(tmp_
         load_series(tmp_path / "six.nii")
     with pytest.raises(InputError, match="expected one volume, got 2"):
         load_volume(tmp_path / "four.nii")
+
+
+def test_sizes_that_contradict_each_other_are_refused_in_a_series_too(tmp_path):
+    echoes = np.zeros((2, 2, 2, 3), np.int16)
+    path = tmp_path / "echoes.nii"
+    path.write_bytes(nifti_bytes(echoes, np.eye(4), pixdim=[1, 0.5, 0.5, 1, 0, 0, 0, 0]))
+
+    with pytest.raises(GeometryError, match=r"pixdim says 0\.5 0\.5 1 mm and the columns .* 1 1 1"):
+        load_series(path)
+    assert load_series(path, transform="sform").affine.tolist() == np.eye(4).tolist()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from nigroedge import crop_patch
 from nigroedge.errors import GeometryError
+from nigroedge.smwi.scan import MultiEcho
 from nigroedge.volume import Volume
 
 VOXELS = np.random.default_rng(0).integers(100, 900, (12, 11, 10)).astype(np.int16)
@@ -52,3 +53,12 @@ def test_every_axis_counts(sizes_mm):
     assert served == (min(sizes_mm) >= 0.05 and max(sizes_mm) <= 5) or (
         min(abs(np.array([[0.05], [5]]) / sizes_mm - 1).ravel()) < 2e-6
     )
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3, np.nan])
+def test_a_scan_for_smwi_in_other_units_is_refused(factor):
+    """In micrometres it gave an SMWI that looked like one, in metres it asked for terabytes."""
+    echoes = np.random.default_rng(0).uniform(0.1, 3, (4, 4, 4, 2)).astype(np.float32)
+    affine = np.diag([0.5 * factor, 0.5 * factor, factor, 1])
+    with pytest.raises(GeometryError, match=r"expected voxels of 0\.05 to 5 mm along each axis"):
+        MultiEcho(echoes, echoes, affine, (0.01, 0.02), 3.0, phase_unit="rad")

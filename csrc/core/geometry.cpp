@@ -15,10 +15,6 @@ namespace {
 // sin(1 degree): two image axes further than this from a right angle are a sheared image.
 constexpr double kMaxCosine = 0.01745240643728351;
 
-// Voxels of an MRI that shows a midbrain, in mm: the finest, of specimens, are about 0.05; in a
-// slice beyond 5 the whole of nigrosome-1 would lie. Others are an affine in other units.
-constexpr double kMinVoxel = 0.05;
-constexpr double kMaxVoxel = 5;
 // Affines are often float32, and lengths of their columns rounded.
 constexpr double kVoxelTolerance = 1e-6;
 
@@ -91,10 +87,10 @@ void check(const ImageAxes& axes) {
                                 text(axes.spacing_mm[j]) + " mm along image axis " +
                                 std::to_string(j));
     for (const double mm : axes.spacing_mm)
-        if (mm < kMinVoxel * (1 - kVoxelTolerance) || mm > kMaxVoxel * (1 + kVoxelTolerance))
-            throw GeometryError("expected voxels of " + text(kMinVoxel) + " to " + text(kMaxVoxel) +
-                                " mm along each axis, got " + text(axes.spacing_mm) +
-                                " mm (an affine not in millimetres?)");
+        if (mm < kMinVoxelMm * (1 - kVoxelTolerance) || mm > kMaxVoxelMm * (1 + kVoxelTolerance))
+            throw GeometryError("expected voxels of " + text(kMinVoxelMm) + " to " +
+                                text(kMaxVoxelMm) + " mm along each axis, got " +
+                                text(axes.spacing_mm) + " mm (an affine not in millimetres?)");
     if (!is_finite(axes.origin_mm))
         throw GeometryError("expected a finite origin in the affine, got " + text(axes.origin_mm) +
                             " mm");

@@ -18,6 +18,11 @@ namespace nigro {
 // Less of the patch than this inside the image is refused.
 constexpr double kMinCoverage = 0.9;
 
+// Voxels of an MRI that shows a midbrain, in mm: the finest, of specimens, are about 0.05; in a
+// slice beyond 5 the whole of nigrosome-1 would lie. Others are an affine in other units.
+constexpr double kMinVoxelMm = 0.05;
+constexpr double kMaxVoxelMm = 5;
+
 // From `begin` to before `end`; image voxels of the oriented frame where nothing else is said.
 struct Range {
     std::size_t begin;

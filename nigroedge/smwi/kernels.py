@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nigroedge.errors import GeometryError
+from nigroedge.preprocess import MAX_VOXEL_MM, MIN_VOXEL_MM
 from nigroedge.smwi.fourier import Floats, FourierGrid, Vector3
 
 #: Largest ratio of voxel edges that a spherical kernel of millimetres still resembles a sphere on.
@@ -28,7 +29,8 @@ def voxel_size(affine: npt.NDArray[np.float64]) -> Vector3:
     Raises
     ------
     GeometryError
-        If the axes are not at right angles, or the longest edge is more than 8 times the shortest.
+        If the axes are not at right angles, the longest edge is more than 8 times the shortest, or
+        an edge is none that an MRI of a midbrain has.
     """
     edges = np.linalg.norm(affine[:3, :3], axis=0)
     cosines = (affine[:3, :3] / edges).T @ (affine[:3, :3] / edges) - np.eye(3)
@@ -41,6 +43,12 @@ def voxel_size(affine: npt.NDArray[np.float64]) -> Vector3:
         raise GeometryError(
             f"expected voxel edges within a factor of {MAX_ANISOTROPY:g}, got "
             f"{edges[0]:.3g} × {edges[1]:.3g} × {edges[2]:.3g} mm: no kernel supports it"
+        )
+    # Affines are often float32, and lengths of their columns rounded.
+    if not (edges.min() >= MIN_VOXEL_MM * (1 - 1e-6) and edges.max() <= MAX_VOXEL_MM * (1 + 1e-6)):
+        raise GeometryError(
+            f"expected voxels of {MIN_VOXEL_MM:g} to {MAX_VOXEL_MM:g} mm along each axis, got "
+            f"{edges[0]:.3g} × {edges[1]:.3g} × {edges[2]:.3g} mm (an affine not in millimetres?)"
         )
     return float(edges[0]), float(edges[1]), float(edges[2])
 
