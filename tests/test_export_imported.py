@@ -38,7 +38,7 @@ def answers(path, values, engine=None):
 # ------------------------------------------------------------------------------------------ a zoo
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore")  # of torch's exporter and MONAI, about themselves
 @pytest.mark.parametrize("factory", strangers.NATIVE, ids=lambda each: each.__name__)
 def test_networks_of_others_run_natively_and_give_their_answers(factory, tmp_path):
     network, shape = strangers.build(factory), strangers.shape_of(factory)
@@ -55,7 +55,7 @@ def test_networks_of_others_run_natively_and_give_their_answers(factory, tmp_pat
         assert np.abs(answers(path, values, engine) - want).max() <= 1e-4 * max(1, want.std())
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore")  # of torch's exporter and MONAI, about themselves
 def test_what_the_built_in_engine_lacks_runs_on_others(tmp_path):
     network, shape = strangers.build(strangers.Concatenated), SHAPE
     path = tmp_path / "model.onnx"
