@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -119,11 +118,11 @@ class FileArray:
         extent = [e - b for b, e in zip(begin, end, strict=True)]
         n_outer, run = _cheapest_runs(extent, steps, itemsize)
         outer = extent[:n_outer]
-        content = np.empty(math.prod(outer) * run, np.uint8)
-        target = content.data
-        first = self._offset + _dot(begin, steps)
-        for n, index in enumerate(product(*map(range, outer))):
-            self._file.read_into(target[n * run : (n + 1) * run], first + _dot(index, steps))
+        offsets = [self._offset + sum(b * step for b, step in zip(begin, steps, strict=True))]
+        for n, step in zip(outer, steps, strict=False):
+            offsets = [offset + i * step for offset in offsets for i in range(n)]
+        content = np.empty(len(offsets) * run, np.uint8)
+        self._file.read_runs(content.data, offsets, run)
         packed = [run * math.prod(outer[i + 1 :]) for i in range(n_outer)]
         return np.ndarray(extent, self.dtype, content, 0, [*packed, *steps[n_outer:]])
 
@@ -134,16 +133,9 @@ def _cheapest_runs(extent: Sequence[int], steps: Sequence[int], itemsize: int) -
     A run reaches from the first to the last element of the box along the inner axes: the more axes
     it spans, the fewer reads, and the more bytes that lie between.
     """
-    choices = []
-    for n_outer in range(len(extent)):
-        gaps = ((n - 1) * step for n, step in zip(extent[n_outer:], steps[n_outer:], strict=True))
-        run = itemsize + sum(gaps)
-        cost = math.prod(extent[:n_outer]) * (run + _READ_COST_BYTES)
-        choices.append((cost, n_outer, run))
+    choices, run = [], itemsize
+    for n_outer in reversed(range(len(extent))):
+        run += (extent[n_outer] - 1) * steps[n_outer]
+        choices.append((math.prod(extent[:n_outer]) * (run + _READ_COST_BYTES), n_outer, run))
     _, n_outer, run = min(choices)
     return n_outer, run
-
-
-def _dot(index: Sequence[int], steps: Sequence[int]) -> int:
-    """Bytes from the first element to that of the outer axes' index."""
-    return sum(i * step for i, step in zip(index, steps, strict=False))

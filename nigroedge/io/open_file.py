@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from nigroedge.errors import InputError
@@ -93,6 +93,17 @@ class OpenFile:
                 f"expected {target.nbytes} bytes from byte {offset} on, as its size says, "
                 f"got {filled}"
             )
+
+    def read_runs(self, target: memoryview, offsets: Iterable[int], size: int) -> None:
+        """Fill `target` with `size` bytes from each offset on, one after another.
+
+        Raises as `read_into` does.
+        """
+        preadv, descriptor = os.preadv, self._descriptor
+        for n, offset in enumerate(offsets):
+            part = target[n * size : (n + 1) * size]
+            if preadv(descriptor, (part,), offset) != size:
+                self.read_into(part, offset)
 
     def _fill(self, target: memoryview, offset: int) -> int:
         """Read until `target` is full or the file ends: a read may come back short."""
