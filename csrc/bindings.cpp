@@ -22,6 +22,7 @@
 #include "core/network.h"
 #include "core/normalize.h"
 #include "core/onnx_reader.h"
+#include "core/prepare.h"
 #include "core/processors.h"
 #include "kernels/dispatch.h"
 
@@ -160,12 +161,12 @@ py::tuple crop_patch(const py::array& voxels, const Index& begin, const Index& i
     if (method) normalization = nigro::normalization(*method);
     Patch patch = new_patch(shape);
     float* const values = patch.mutable_data();
-    const auto n = static_cast<std::size_t>(patch.size());
     double coverage = 0;
     {
         py::gil_scoped_release unlock;
-        coverage = nigro::crop(kernels, volume, grid, centre_mm, values);
-        if (normalization) nigro::normalize(kernels, *normalization, values, n, values);
+        coverage = normalization
+                       ? nigro::prepare(kernels, volume, grid, centre_mm, *normalization, values)
+                       : nigro::crop(kernels, volume, grid, centre_mm, values);
     }
     return py::make_tuple(std::move(patch), coverage);
 }

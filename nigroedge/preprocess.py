@@ -186,7 +186,8 @@ def prepare_patch(
     Raises
     ------
     InputError, ValueError
-        As `crop_patch` and `normalize`.
+        As `crop_patch` and `normalize`; also if a whole slice of the patch, along any axis, is 0,
+        unless the method passes zeros over.
     """
     return _cut(volume, centre_mm, grid, method, held)
 

@@ -28,8 +28,8 @@ FRONT = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 
 #: Words of all pages but the notes, and of the README: what a user may be asked to read.
 MAX_WORDS, MAX_README_WORDS = 11_000, 700
-#: Of prose, which is read: five minutes at 220 words a minute. Code and tables are looked up.
-MAX_PAGE_WORDS = 1_100
+#: Of prose, which is read: five minutes at 240 words a minute. Code and tables are looked up.
+MAX_PAGE_WORDS = 1_200
 #: What a reader sees of a line before an editor or a terminal wraps it.
 MAX_LINE = 100
 #: Options of other programs that pages name.

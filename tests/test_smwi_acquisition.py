@@ -133,7 +133,7 @@ def test_magnitude_of_another_scan_or_kind_is_refused(said, message):
         ({"MagneticFieldStrength": 1.5}, r"got 3 for 'mag0\.nii' and 1\.5 for 'phase0\.nii'"),
         ({"EchoTime1": 0.01, "EchoTime2": 0.02}, "a difference of two echoes is no phase"),
         ({"Units": "Hz"}, "got 'Hz' .* a field map is no phase"),
-        ({"Units": "furlong"}, "Units 'rad', 'mrad' or 'arbitrary', got 'furlong'"),
+        ({"Units": "furlong"}, "Units 'rad', 'mrad', 'deg' or 'arbitrary', got 'furlong'"),
         ({"Units": 5}, "Units .* got 5"),
         ({"Units": ["rad", "mrad", "rad"]}, r"Units 'rad' .*'phase0\.nii' and 'mrad' .*'phase1"),
     ],
@@ -164,6 +164,7 @@ def test_what_converters_write_of_a_magnitude_is_taken(said):
     [
         *((word, "rad") for word in ("rad", "radian", "radians", "Radians", " RAD ")),
         *((word, "mrad") for word in ("mrad", "milliradians")),
+        *((word, "deg") for word in ("deg", "degrees")),
         *((word, None) for word in ("arbitrary", "Arbitrary", "a.u.")),
     ],
 )

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nigroedge.errors import InputError
-from nigroedge.smwi.bounds import check_chi, check_decay, check_echo_times, check_field_strength
+from nigroedge.smwi.bounds import (
+    check_chi,
+    check_decay,
+    check_echo_times,
+    check_field_strength,
+    check_magnitude,
+)
 
 
 @pytest.mark.parametrize("tesla", [0.2, 0.55, 1.5, 2.89362, 3, 7, 11.7])
@@ -53,23 +59,41 @@ def test_a_thousandth_of_the_mask_may_go_beyond_and_no_more(value):
 TIMES = np.array([0.01, 0.02, 0.03, 0.04, 0.05])
 
 
-@given(st.floats(0, 150), st.floats(1, 1e4))
+@given(st.floats(0, 70), st.floats(1, 1e4))
 def test_a_signal_that_decays_as_in_a_brain_is_taken(r2star, start):
-    check_decay(list(start * np.exp(-r2star * TIMES)), TIMES)
+    check_decay(list(start * np.exp(-r2star * TIMES)), TIMES, 3)
 
 
-@given(st.floats(3, 150), st.floats(1, 1e4))
+@given(st.floats(3, 70), st.floats(1, 1e4))
 def test_echoes_backwards_and_times_a_tenth_are_refused(r2star, start):
     medians = start * np.exp(-r2star * TIMES)
 
     with pytest.raises(InputError, match="in the order of their times"):
-        check_decay(list(medians[::-1]), TIMES)
-    if r2star > 21:
-        with pytest.raises(InputError, match="are the echo times too short"):
-            check_decay(list(medians), TIMES / 10)
+        check_decay(list(medians[::-1]), TIMES, 3)
+    if r2star > 9:
+        with pytest.raises(InputError, match=r"up to 80 /s, as in a brain at 3 T, .* times too"):
+            check_decay(list(medians), TIMES / 10, 3)
+
+
+def test_the_decay_grows_with_the_field():
+    medians = list(np.exp(-100 * TIMES))
+
+    check_decay(medians, TIMES, 7)
+    with pytest.raises(InputError, match=r"up to 50 /s, as in a brain at 1\.5 T, got 100 /s"):
+        check_decay(medians, TIMES, 1.5)
 
 
 def test_an_echo_that_is_brighter_than_the_one_before_is_no_harm():
-    check_decay([100, 90, 91, 80, 110], TIMES)
-    check_decay([1, 1, 1, 1, 1], TIMES)  # all echoes weigh alike
-    check_decay([100, 50, 20, 5, 0], TIMES)
+    check_decay([100, 90, 91, 80, 110], TIMES, 3)
+    check_decay([1, 1, 1, 1, 1], TIMES, 3)  # all echoes weigh alike
+    check_decay([100, 50, 20, 5, 0], TIMES, 3)
+
+
+@pytest.mark.parametrize("brightest", [1e-20, 3e15, np.inf])
+def test_a_magnitude_whose_squares_are_no_numbers_is_refused(brightest):
+    image = np.linspace(0, 1, 8, dtype=np.float32)
+    check_magnitude(image * np.float32(1e-14))
+    check_magnitude(image * np.float32(9e14))
+
+    with pytest.raises(InputError, match=r"a magnitude of up to 1e-15 to 1e[+]15"):
+        check_magnitude(np.maximum(image, 1) * np.float32(brightest))

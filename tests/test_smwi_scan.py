@@ -93,6 +93,8 @@ SHEARED[0, 2] = 0.5
         ({"b0_world": (0, math.nan, 1)}, GeometryError, "expected a direction of B0"),
         ({"affine": SHEARED}, GeometryError, "sheared"),
         ({"affine": np.diag([0.5, 0.5, 8, 1])}, GeometryError, "no kernel supports it"),
+        ({"affine": np.diag([500, 500, 1000, 1])}, GeometryError, "got 500 × 500 × 1e.03 mm"),
+        ({"affine": np.diag([5e-4, 5e-4, 1e-3, 1])}, GeometryError, "not in millimetres"),
     ],
 )
 def test_bad_input_is_refused_by_name(changes, kind, message):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nigroedge.errors import FormatError
+from nigroedge.errors import FormatError, InputError
 from nigroedge.smwi.sidecar import KEYS, MAX_SIDECAR_BYTES, merged, read_sidecar
 
 NEEDED = {"EchoTime": 0.01, "MagneticFieldStrength": 3}
@@ -77,7 +77,8 @@ def test_what_is_missing_is_not_said(said, word):
         ('{"EchoTime": 0.01,\n "Units": rad}', r"line 2, column 11, behind the key 'Units'"),
         ('{"EchoTime": 0.01,\n "Comment": "x\\"}', r"line 2, column 13, behind the key 'Comment'"),
         ('{"EchoTime": 0.01', r"line 1, column 18, behind the key 'EchoTime': expecting ','"),
-        ("", "line 1, column 1: expecting value"),
+        ("", "got an empty file"),
+        (" ", "line 1, column 2: expecting value"),
         ("[1]", "a JSON object, got list"),
         ("[" * 100_000, "something else"),
         ('{"EchoTime": ' + "9" * 5000 + "}", "something else"),
@@ -88,6 +89,13 @@ def test_what_is_missing_is_not_said(said, word):
 def test_what_cannot_be_read_is_refused_with_its_place(said, content, message):
     with pytest.raises(FormatError, match=rf"'a\.json': expected .*{message}"):
         said(content)
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    (tmp_path / "a.json").mkdir()
+
+    with pytest.raises(InputError, match=r"'a\.json': Is a directory"):
+        read_sidecar(tmp_path / "a.json")
 
 
 def test_a_key_twice_is_no_harm_where_both_say_the_same_or_nobody_needs_it(said):

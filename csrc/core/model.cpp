@@ -9,9 +9,9 @@
 #include <limits>
 #include <string>
 
-#include "core/crop.h"
 #include "core/error.h"
 #include "core/normalize.h"
+#include "core/prepare.h"
 #include "kernels/dispatch.h"
 
 namespace nigro {
@@ -97,12 +97,11 @@ template <class Error>
     throw Error(std::string(name(side)) + " side: " + error.what());
 }
 
-double prepare(const kernels::Kernels& kernels, const VolumeView& volume, const ModelSpec& spec,
-               const Target& target, float* patch) try {
+double prepared(const kernels::Kernels& kernels, const VolumeView& volume, const ModelSpec& spec,
+                const Target& target, float* patch) try {
     const std::size_t n = spec.n_voxels();
-    const double coverage =
-        crop(kernels, volume, spec.grid_for(target.side), target.centre_mm, patch);
-    normalize(kernels, spec.normalize, patch, n, patch);
+    const double coverage = nigro::prepare(kernels, volume, spec.grid_for(target.side),
+                                           target.centre_mm, spec.normalize, patch);
     // SMWI is a magnitude times a mask of 0 to 1. Where a patch keeps its signs, phase, frequency
     // and susceptibility maps are told from it here.
     if (spec.normalize.keeps_signs() && has_negative(patch, n))
@@ -153,7 +152,7 @@ std::vector<Prediction> Model::predict(const VolumeView& volume,
     std::vector<float> patches(targets.size() * n_voxels);
     for (std::size_t i = 0; i < targets.size(); ++i)
         predictions[i].coverage =
-            prepare(kernels_, volume, spec_, targets[i], patches.data() + i * n_voxels);
+            prepared(kernels_, volume, spec_, targets[i], patches.data() + i * n_voxels);
     const std::vector<float> sbr = run(patches.data(), targets.size());
     for (std::size_t i = 0; i < targets.size(); ++i) {
         check_possible(targets[i].side, sbr[i]);

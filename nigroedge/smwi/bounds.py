@@ -13,20 +13,26 @@ from itertools import pairwise
 
 import numpy as np
 
-from nigroedge.errors import InputError
-from nigroedge.smwi.fourier import Floats, Mask
+from nigroedge.errors import GeometryError, InputError
+from nigroedge.smwi.fourier import Floats, Mask, Vector3
 
 #: Tesla. Scanners that take a head have 0.2 to 11.7.
 MIN_FIELD_T, MAX_FIELD_T = 0.2, 12.0
-#: Seconds. A gradient-echo signal has decayed long before this: such times are milliseconds.
-MAX_ECHO_TIME_S = 0.5
+#: Seconds. A gradient-echo signal of a brain has decayed before this even at 0.5 T (T2* about
+#: 0.1 s): such times are milliseconds, or ten times too long.
+MAX_ECHO_TIME_S = 0.2
 #: Seconds. A readout of a slab with voxels of half a millimetre takes ten times as long; whatever
 #: comes closer was divided by a thousand once too often.
 MIN_ECHO_SPACING_S = 0.5e-3
-#: 1/s. Median of a brain's R2*; at 3 T it is 20 to 25, at 11.7 T about 80 in white matter.
-MAX_R2STAR = 200.0
+#: Millimetres, as where a patch is cut: others are an affine in other units.
+MIN_VOXEL_MM, MAX_VOXEL_MM = 0.05, 5.0
+#: 1/s, and 1/s per tesla. The median of a brain's R2* is 10 to 20 at 1.5 T, 20 to 25 at 3 T, 35 to
+#: 50 at 7 T: it grows with the field, and twice as much and more is none.
+MAX_R2STAR, MAX_R2STAR_PER_T = 20.0, 20.0
 #: The median of an echo may exceed that of the one before by this part of it, and be noise.
 MAX_GROWTH = 0.02
+#: What may stand in a magnitude image, in any unit, so that squares and their sums are float32's.
+MIN_BRIGHTEST, MAX_BRIGHTEST = 1e-15, 1e15
 #: Parts per million. Tissue has −0.1 to 0.3, a calcification −1, a bleeding 1 to 2; air has 9, but
 #: is no brain.
 MAX_CHI_PPM = 3.0
@@ -46,6 +52,22 @@ def check_field_strength(tesla: float) -> None:
         raise InputError(
             f"expected a field strength in tesla, {MIN_FIELD_T:g} to {MAX_FIELD_T:g} as scanners "
             f"of people have, got {tesla:g}"
+        )
+
+
+def check_voxel_size(voxel_size_mm: Vector3) -> None:
+    """Refuse voxels that no image of a midbrain has.
+
+    Raises
+    ------
+    GeometryError
+        If an edge is shorter than MIN_VOXEL_MM or longer than MAX_VOXEL_MM.
+    """
+    if min(voxel_size_mm) < MIN_VOXEL_MM or max(voxel_size_mm) > MAX_VOXEL_MM:
+        edges = " × ".join(f"{edge:.3g}" for edge in voxel_size_mm)
+        raise GeometryError(
+            f"expected voxels of {MIN_VOXEL_MM:g} to {MAX_VOXEL_MM:g} mm along each axis, got "
+            f"{edges} mm (an affine not in millimetres?)"
         )
 
 
@@ -73,7 +95,30 @@ def check_echo_times(times_s: Sequence[float]) -> None:
         )
 
 
-def check_decay(medians: Sequence[float], times_s: Sequence[float]) -> None:
+def check_magnitude(magnitude: Floats) -> None:
+    """Refuse a magnitude that is none.
+
+    Raises
+    ------
+    InputError
+        If it is negative anywhere, or its brightest voxel is not MIN_BRIGHTEST to MAX_BRIGHTEST.
+    """
+    lowest, highest = float(magnitude.min()), float(magnitude.max())
+    if lowest < 0:
+        raise InputError(
+            f"expected a magnitude, which is never negative, got {lowest:g}: unsigned integers "
+            f"read as signed ones, or no magnitude"
+        )
+    if not MIN_BRIGHTEST <= highest <= MAX_BRIGHTEST:
+        raise InputError(
+            f"expected a magnitude of up to {MIN_BRIGHTEST:g} to {MAX_BRIGHTEST:g}, got up to "
+            f"{highest:g}: a wrong slope, or scale it"
+        )
+
+
+def check_decay(
+    medians: Sequence[float], times_s: Sequence[float], field_strength_t: float
+) -> None:
     """Refuse a signal that grows from echo to echo, or that is gone faster than in any brain.
 
     Parameters
@@ -81,12 +126,13 @@ def check_decay(medians: Sequence[float], times_s: Sequence[float]) -> None:
     medians : sequence of float
         Of the magnitude over the brain, echo by echo.
     times_s : sequence of float
+    field_strength_t : float
 
     Raises
     ------
     InputError
         If each echo is brighter than the one before by more than MAX_GROWTH, or the signal decays
-        by more than MAX_R2STAR.
+        by more than MAX_R2STAR + MAX_R2STAR_PER_T · field.
     """
     listed = ", ".join(f"{median:.4g}" for median in medians)
     if all(b > a * (1 + MAX_GROWTH) for a, b in pairwise(medians)):
@@ -97,10 +143,12 @@ def check_decay(medians: Sequence[float], times_s: Sequence[float]) -> None:
     if min(medians) <= 0:
         return
     rate = math.log(medians[0] / medians[-1]) / (times_s[-1] - times_s[0])
-    if rate > MAX_R2STAR:
+    fastest = MAX_R2STAR + MAX_R2STAR_PER_T * field_strength_t
+    if rate > fastest:
         raise InputError(
-            f"expected a magnitude that decays by up to {MAX_R2STAR:g} /s, as in a brain, got "
-            f"{rate:.3g} /s (medians of {listed}): are the echo times too short?"
+            f"expected a magnitude that decays by up to {fastest:.3g} /s, as in a brain at "
+            f"{field_strength_t:g} T, got {rate:.3g} /s (medians of {listed}): are the echo times "
+            f"too short?"
         )
 
 

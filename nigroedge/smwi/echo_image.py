@@ -25,6 +25,7 @@ IMAGE_TYPES = {
 UNITS: dict[str, str | None] = {
     **dict.fromkeys(("rad", "radian", "radians"), "rad"),
     **dict.fromkeys(("mrad", "milliradian", "milliradians"), "mrad"),
+    **dict.fromkeys(("deg", "degree", "degrees"), "deg"),
     **dict.fromkeys(("arbitrary", "arb", "a.u.", "au", ""), None),
 }
 #: Units of a field map: numbers that no turn of phase can be made of.
@@ -91,8 +92,8 @@ class EchoImage:
             return UNITS[known]
         is_field = isinstance(known, str) and known in FIELD_UNITS
         raise InputError(
-            f"expected phase in Units 'rad', 'mrad' or 'arbitrary', got {word!r} in a sidecar of "
-            f"{self.name}" + (": a field map is no phase" if is_field else "")
+            f"expected phase in Units 'rad', 'mrad', 'deg' or 'arbitrary', got {word!r} in a "
+            f"sidecar of {self.name}" + (": a field map is no phase" if is_field else "")
         )
 
     def kinds(self) -> set[str]:

@@ -104,7 +104,7 @@ def reconstruct(
     whole = _brain(scan, method, mask, magnitude)
     box = _Box.around(whole)
     inner = _Inner.of(run, box, whole[box.slices])
-    check_decay(inner.medians(), scan.echo_times_s)
+    check_decay(inner.medians(), scan.echo_times_s, scan.field_strength_t)
     field_map = run.field_map(inner)
     local = run.local_field(inner, field_map.frequency_hz)
     weight = inner.rss * field_map.reliability

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nigroedge.errors import GeometryError, InputError
-from nigroedge.smwi.bounds import check_echo_times, check_field_strength
+from nigroedge.smwi.bounds import (
+    check_echo_times,
+    check_field_strength,
+    check_magnitude,
+    check_voxel_size,
+)
+from nigroedge.smwi.echoes import check_echoes
 from nigroedge.smwi.fourier import Floats, Vector3
 from nigroedge.smwi.kernels import field_direction, voxel_size
 from nigroedge.smwi.phase import Phase, read_phase
@@ -55,11 +60,11 @@ class MultiEcho:
     ------
     InputError
         If echo times are missing or none (see `check_echo_times`), there are fewer than two echoes,
-        the field strength is no scanner's, the phase is none (see `read_phase`), the magnitude is
-        negative, or an echo is blank or there twice.
+        the field strength is no scanner's, the phase or the magnitude is none (see `read_phase`,
+        `check_magnitude`), or an echo is blank, there twice or without slices (`check_echoes`).
     GeometryError
-        If magnitude and phase differ in shape, are no volumes of echoes, or the voxels are sheared
-        or too long.
+        If magnitude and phase differ in shape, are no volumes of echoes, or the voxels are sheared,
+        too long, or not 0.05 to 5 mm.
     """
 
     magnitude: npt.NDArray[Any]
@@ -86,13 +91,15 @@ class MultiEcho:
         check_field_strength(self.field_strength_t)
         if self.phase_sign not in (1, -1):
             raise InputError(f"expected a phase sign of 1 or -1, got {self.phase_sign}")
+        edges = voxel_size(affine)
+        check_voxel_size(edges)
         phases = read_phase(phase, unit=self.phase_unit)
         put = object.__setattr__
         put(self, "magnitudes", _checked_magnitude(magnitude, phases))
         put(self, "phases", phases)
         put(self, "affine", affine)
         put(self, "echo_times_s", times)
-        put(self, "voxel_size_mm", voxel_size(affine))
+        put(self, "voxel_size_mm", edges)
         put(self, "b0", field_direction(affine, self.b0_world))
 
     @property
@@ -162,36 +169,6 @@ def _checked_magnitude(magnitude: npt.NDArray[Any], phases: Phase) -> Floats:
     values = np.where(good, values, np.float32(0))
     if not (values > 0).any():
         raise InputError("expected a magnitude image, got none above 0")
-    lowest = float(values.min())
-    if lowest < 0:
-        raise InputError(
-            f"expected a magnitude, which is never negative, got {lowest:g}: unsigned integers "
-            f"read as signed ones, or no magnitude"
-        )
-    _check_echoes(values, phases.radians)
+    check_magnitude(values)
+    check_echoes(values, phases.radians)
     return values[..., None] if values.ndim == 4 else values
-
-
-def _check_echoes(magnitude: Floats, radians: Floats) -> None:
-    """Refuse an echo without a signal, and one that is there twice: noise never repeats itself."""
-    n_echoes = magnitude.shape[3]
-    for echo in range(n_echoes):
-        if not magnitude[:, :, :, echo].any():
-            raise InputError(
-                f"expected a magnitude above 0 in every echo, got none in echo {echo + 1}"
-            )
-    for what, values in (("phase", radians), ("magnitude", magnitude)):
-        for one, other in combinations(range(n_echoes), 2):
-            if _is_repeated(values[:, :, :, one], values[:, :, :, other]):
-                raise InputError(
-                    f"expected echoes that differ, got the same {what} in echoes {one + 1} and "
-                    f"{other + 1}"
-                )
-
-
-def _is_repeated(one: Floats, other: Floats) -> bool:
-    """Whether two images are the same; a constant magnitude says that all echoes weigh alike."""
-    few = (slice(None, None, 7),) * 3  # which tell most images apart
-    if not np.array_equal(one[few], other[few]) or not np.array_equal(one, other):
-        return False
-    return bool(np.ptp(one) > 0)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nigroedge.errors import FormatError
+from nigroedge.errors import FormatError, InputError
 from nigroedge.io.kind import N_BYTES, kind_of
 from nigroedge.names import quoted
 
@@ -42,12 +42,19 @@ def read_sidecar(path: Path) -> dict[str, Any]:
 
     Raises
     ------
+    InputError
+        If it cannot be read.
     FormatError
         If it is no JSON object, with line, column and the key before; if it is longer than
         MAX_SIDECAR_BYTES; or if it says two things of one key.
     """
-    with path.open("rb") as file:
-        content = file.read(MAX_SIDECAR_BYTES + 1)
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_SIDECAR_BYTES + 1)
+    except OSError as error:
+        raise InputError(
+            f"{quoted(path.name)}: {error.strerror or type(error).__name__}"
+        ) from error
     if len(content) > MAX_SIDECAR_BYTES:
         raise FormatError(
             f"{quoted(path.name)}: expected at most {MAX_SIDECAR_BYTES} bytes of JSON"
