@@ -92,6 +92,7 @@ $(VENV)/.base:
 
 # Each stage installs the package itself again when its sources or metadata change.
 $(VENV)/.demo: $(VENV)/.base pyproject.toml setup.py $(CXX_SOURCES)
+	@echo 'Fetching numpy and nibabel and compiling the C++ core: a minute or more, in silence.'
 	$(BIN)/pip install -q -e .
 	touch $@
 

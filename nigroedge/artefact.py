@@ -9,14 +9,14 @@ checked and hashed, never the path: a file that changes on disk cannot become an
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, NamedTuple
 
 from nigroedge import _core
-from nigroedge.errors import ModelError
+from nigroedge.errors import InputError, ModelError
+from nigroedge.io.open_file import OpenFile
 from nigroedge.names import readable
 
 #: Larger files are refused before they are read. The largest preset has 70 MB.
@@ -196,23 +196,13 @@ def _openvino(path: str | os.PathLike[str], content: bytes, weights: bytes) -> A
 def _read_file(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     """Read a whole regular file of at most max_bytes; its size is checked before it is read."""
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            got = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
-            raise ModelError(f"expected a regular file, got {got} at {readable(path)}")
-        if status.st_size > max_bytes:
-            raise ModelError(
-                f"expected at most {max_bytes} bytes, got {status.st_size} in {readable(path)}"
-            )
-        with open(path, "rb") as file:
-            content = file.read(status.st_size + 1)
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        file = OpenFile(os.fspath(path))
+        if file.size > max_bytes:
+            raise InputError(f"expected at most {max_bytes} bytes, got {file.size}")
+        return file.content()
+    except OSError as error:
         from nigroedge.io.kind import reason_of
 
-        reason = reason_of(error, path) if isinstance(error, OSError) else error
-        raise ModelError(f"cannot be read: {reason} ({readable(path)})") from error
-    if len(content) != status.st_size:
-        raise ModelError(
-            f"expected {status.st_size} bytes in {readable(path)}: it changes while it is read"
-        )
-    return content
+        raise ModelError(f"cannot be read: {reason_of(error, path)} ({readable(path)})") from error
+    except InputError as error:
+        raise ModelError(f"cannot be read: {error} ({readable(path)})") from error

@@ -176,6 +176,7 @@ def _model_for(side: str, models: PatchModel | Mapping[str, PatchModel]) -> Patc
 def _patches(
     volume: Volume, centres: Mapping[str, Centroid], models: Mapping[str, PatchModel]
 ) -> dict[str, PreparedPatch]:
+    _check_apart(volume.stored)
     grids = {side: models[side].spec.grid_for(side) for side in centres}
     windows = []
     for side in centres:
@@ -188,6 +189,23 @@ def _patches(
             patches[side] = prepare_patch(volume, centres[side], grids[side], method, held)
             _check_smwi(patches[side], method)
     return patches
+
+
+def _check_apart(stored: object) -> None:
+    """Refuse voxels that overlap in memory: a broadcast array repeats itself, no image does."""
+    if not isinstance(stored, np.ndarray):
+        return
+    extent = stored.itemsize
+    for axis in sorted(range(stored.ndim), key=lambda axis: abs(stored.strides[axis])):
+        n, stride = stored.shape[axis], abs(stored.strides[axis])
+        if n == 1:
+            continue
+        if stride < extent:
+            raise InputError(
+                f"expected strides that keep voxels apart, got {stored.strides[axis]} along axis "
+                f"{axis}"
+            )
+        extent += stride * (n - 1)
 
 
 @contextmanager

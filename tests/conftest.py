@@ -120,3 +120,15 @@ def answer(run):
         return json.loads(out)
 
     return answer
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write bytes to a file called image.nii, or as told, and give its path."""
+
+    def write(content, name="image.nii"):
+        path = tmp_path / name
+        path.write_bytes(content)
+        return path
+
+    return write

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from nigroedge import __version__, cli
+from nigroedge import __version__, _core, cli
 from tests import no_threads
 from tests.conftest import BOTH, ROOT
 
@@ -162,6 +162,39 @@ def test_the_engine_gives_back_the_threads_that_it_got(threads, models, most):
     assert (0, "") == (done.returncode, done.stderr)
     expected = "opened" if most == 4 else f"expected 5 threads, the system gave {most + 1} ("
     assert done.stdout.startswith(expected)
+
+
+#: The same through the C library, which cuts to this machine's processors.
+OPEN_MODEL = """
+import sys
+from ctypes import Structure, byref, c_int32, c_size_t, c_void_p, sizeof
+import nigroedge
+from examples.predict_ctypes import load_library
+class Options(Structure):
+    _fields_ = (("sizeof_options", c_size_t), ("num_threads", c_int32))
+library, model = load_library(str(nigroedge.get_library())), c_void_p()
+for threads in (1, 2):
+    options = Options(sizeof(Options), threads)
+    print(library.nigro_model_open(sys.argv[1].encode(), byref(options), byref(model)))
+print(library.nigro_last_error().decode())
+"""
+
+
+def test_the_c_library_says_how_many_threads_it_got(threads, models):
+    if _core.usable_processors() < 2:
+        pytest.skip("on one processor no second thread is asked for")
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN_MODEL, models / "tiny.onnx"],
+        env={**threads(0), "OPENBLAS_NUM_THREADS": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    one, two, why = done.stdout.splitlines()
+
+    assert ("0", "8") == (one, two)  # NIGRO_OK, NIGRO_NO_MEMORY
+    assert why.startswith("expected 2 threads, the system gave 1 (")
 
 
 def test_a_reconstruction_that_gets_no_thread_says_so(threads, shared_cases, tmp_path):

@@ -17,7 +17,18 @@ from nigroedge import cli
 from tests.conftest import ROOT
 
 COMMANDS = (
-    *("init", "cohort", "train", "onnx", "quantize", "from-savedmodel", "parity", "reference"),
+    *(
+        "init",
+        "cohort",
+        "train",
+        "onnx",
+        "quantize",
+        "from-onnx",
+        "from-savedmodel",
+        "from-torch",
+        "parity",
+        "reference",
+    ),
 )
 
 

@@ -19,6 +19,7 @@ from nigroedge.errors import InputError
 from nigroedge.io.nifti import load_series, load_volume, save_volume
 from nigroedge.model import load_model
 from nigroedge.phantom import simulate
+from nigroedge.smwi.stack import read_stack
 from tests.cohorts import write_cohort
 from tests.conftest import ROOT
 from tests.nifti_files import header_bytes, nifti_bytes
@@ -114,7 +115,7 @@ def test_a_mask_cut_short_before_smwi_is_made(tmp_path):
     files = [word for part, path in paths.items() for word in (f"--{part}", path)]
     times = ("--echo-times", 0.01, 0.02, 0.03, "--field-strength", 3, "--phase-unit", "rad")
     smwi = ("smwi", *files, *times, "--out", tmp_path / "out")
-    (line,) = complaint(run(CUT, paths["mask"], 4096, "load_volume", "nigroedge.cli", *smwi))
+    (line,) = complaint(run(CUT, paths["mask"], 4096, "load_series", "nigroedge.cli", *smwi))
 
     assert line.startswith(f"nigroedge: {str(paths['mask'])!r}: expected 262496 bytes")
 
@@ -225,9 +226,7 @@ def test_a_pair_is_refused_whichever_file_is_written_to(tmp_path, model):
 
 def test_smwi_names_the_hash_of_what_it_read(scan):
     """Reconstruction takes minutes: what happens to the files in the meantime is not its affair."""
-    from nigroedge.smwi.command import _Stack
-
-    stack = _Stack.read([scan], None)
+    stack = read_stack([scan])
     before = sha256(scan)
     scan.write_bytes(b"another")
 

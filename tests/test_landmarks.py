@@ -216,6 +216,7 @@ REFUSED = [
     (b"\x1f\x8b\x08" + bytes(50), "gzip.mrk.json", FormatError, "got gzip: unpack it with gunzip"),
     (CSV + "#" * MAX_BYTES, "huge.csv", InputError, "at most 1048576 bytes"),
     (FCSV.replace("# Coord", "# Other"), "which.fcsv", FormatError, "CoordinateSystem = LPS"),
+    (FCSV + "# CoordinateSystem = RAS\n", "two.fcsv", FormatError, "one value of 'Coordinat.*two"),
     (FCSV.replace("LPS", "IJK"), "ijk.fcsv", FormatError, "CoordinateSystem = LPS"),
     (FCSV.replace("# columns", "# col"), "columns.fcsv", FormatError, "names x, y, z and lab"),
     (FCSV.replace("x,y,z", "a,b,c"), "columns.fcsv", FormatError, "names x, y, z and label"),

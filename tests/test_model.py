@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nigroedge import artefact
 from nigroedge import model as model_module
 from nigroedge.artefact import MAX_MODEL_BYTES, read_artefact
 from nigroedge.errors import DegeneratePatchError, InputError, ModelError
@@ -150,14 +149,32 @@ def test_refuses_a_file_beyond_the_cap_before_reading_it(tmp_path):
         read_artefact(path)
 
 
-@pytest.mark.parametrize("change", [-1, 1])
-def test_a_file_that_changes_while_it_is_read_is_refused(model_path, monkeypatch, change):
-    status = model_path.stat()
-    before = SimpleNamespace(st_mode=status.st_mode, st_size=status.st_size - change)
-    monkeypatch.setattr(artefact, "os", SimpleNamespace(fspath=os.fspath, stat=lambda _: before))
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda file: file.truncate(1000), "got 1000: it was cut short meanwhile"),
+        (lambda file: file.seek(0, os.SEEK_END) and file.write(b"more"), "added to meanwhile"),
+        (lambda file: file.seek(99) and file.write(b"x"), "it was written to meanwhile"),
+    ],
+    ids=["shorter", "longer", "as long"],
+)
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    model_path, tmp_path, monkeypatch, change, words
+):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model_path.read_bytes())
+    os.utime(path, (1e9, 1e9))  # whatever the clock of the file system, it has moved on since
+    read = os.pread
 
-    with pytest.raises(ModelError, match="it changes while it is read"):
-        read_artefact(model_path)
+    def read_and_change(*arguments):
+        content = read(*arguments)
+        with path.open("r+b") as file:
+            change(file)
+        return content
+
+    monkeypatch.setattr(os, "pread", read_and_change)
+    with pytest.raises(ModelError, match=rf"model file {path}: .*expected .* bytes.*{words}"):
+        read_artefact(path)
 
 
 def test_refuses_a_path_with_a_null_byte():

@@ -50,6 +50,18 @@ def test_the_output_may_be_a_mean_without_a_dense_layer():
     assert run(build.file(build.node("Flatten", value, shape=(1,))), patch).tolist() == [5.5]
 
 
+def test_an_activation_may_be_scaled_and_moved():
+    # Sigmoid of 0 is a half, times 6.5 is 3.25, plus 1.
+    build = Build((1, 1, 1))
+    value = build.node("Sigmoid", build.node("Flatten", "patch", shape=(1,)))
+    for op, number in (("Mul", 6.5), ("Add", 1)):
+        weight = build.weight(1, sd=1)
+        build._weights[-1].raw_data = np.float32(number).tobytes()
+        value = build.node(op, value, weight)
+
+    assert run(build.file(value), np.zeros((1, 1, 1, 1), np.float32)).tolist() == [4.25]
+
+
 @pytest.mark.parametrize("flat_first", [False, True])
 @pytest.mark.parametrize("op", ACTIVATIONS)
 def test_activations_are_right_to_the_last_bit_but_one(op, flat_first):

@@ -58,24 +58,47 @@ def test_chunks_are_the_file(path, monkeypatch, chunk):
     assert CONTENT == b"".join(bytes(piece) for piece in opened(path).chunks())
 
 
-def test_a_read_that_comes_back_short_is_gone_on_with(path, monkeypatch):
+def test_reads_that_come_back_short_are_gone_on_with(path, monkeypatch):
     """As reads of a share, or of more than 2 GiB, may."""
-    read = os.preadv
-    monkeypatch.setattr(os, "preadv", lambda file, targets, at: read(file, [targets[0][:100]], at))
+    pread, preadv = os.pread, os.preadv
+    monkeypatch.setattr(os, "pread", lambda file, size, at: pread(file, min(size, 100), at))
+    monkeypatch.setattr(
+        os, "preadv", lambda file, targets, at: preadv(file, [targets[0][:100]], at)
+    )
+    file, target = opened(path), bytearray(2000)
+    file.read_into(memoryview(target), 500)
 
-    assert CONTENT == opened(path).read(9999, 0)
+    assert CONTENT == file.read(9999, 0) == file.content()
+    assert CONTENT[500:2500] == target
+    file.read_runs(memoryview(target), (0, 1000), 1000)
+    assert CONTENT[:1000] + CONTENT[1000:2000] == target
 
 
 def test_an_end_that_comes_too_soon_says_where(path, monkeypatch):
     """A share may give less than the size that it states."""
-    read = os.preadv
+    pread, preadv = os.pread, os.preadv
 
     def read_to_305(file, targets, at):
-        return 0 if at >= 305 else read(file, [targets[0][:100]], at)
+        return 0 if at >= 305 else preadv(file, [targets[0][:100]], at)
 
     monkeypatch.setattr(os, "preadv", read_to_305)
+    file, target = opened(path), memoryview(bytearray(1000))
     with pytest.raises(InputError, match=r"expected 1000 bytes from byte 5 on.*got 300"):
-        opened(path).read_into(memoryview(bytearray(1000)), 5)
+        file.read_into(target, 5)
+    with pytest.raises(InputError, match=r"expected 150 bytes from byte 205 on.*got 100"):
+        file.read_runs(target, (5, 205), 150)
+    monkeypatch.setattr(os, "pread", lambda file, size, at: pread(file, size, at + 60))
+    with pytest.raises(InputError, match=r"expected 2560 bytes, as its size says, got 2500"):
+        file.content()
+
+
+def test_more_than_the_size_says_is_no_content():
+    """Files of /proc are regular, of size 0, and not empty."""
+    file = OpenFile("/proc/self/status")
+
+    assert file.read(5, 0) == b"Name:"
+    with pytest.raises(InputError, match="expected 0 bytes, as its size says, got more"):
+        file.content()
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
@@ -84,10 +107,11 @@ def test_an_error_of_the_system_is_ours(path, monkeypatch, number):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "preadv", fail)
-    with pytest.raises(InputError) as caught, about("scan.nii"):
-        opened(path).read(10, 0)
-
-    assert f"'scan.nii': {os.strerror(number)}" == str(caught.value)
+    monkeypatch.setattr(os, "pread", fail)
+    for read in (lambda file: file.read(10, 0), lambda file: list(file.chunks())):
+        with pytest.raises(InputError) as caught, about("scan.nii"):
+            read(opened(path))
+        assert f"'scan.nii': {os.strerror(number)}" == str(caught.value)
 
 
 def test_an_error_keeps_its_kind_and_says_which_file():

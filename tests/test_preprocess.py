@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Crop and normalise, against numbers worked out by hand and against numpy and scipy in float64."""
+"""Crop, against numbers worked out by hand and against numpy and scipy in float64."""
 
 import itertools
 import os
@@ -9,19 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import ndimage
-from scipy.spatial.transform import Rotation
 
-from nigroedge import _core
-from nigroedge.errors import DegeneratePatchError, GeometryError, InputError
+from nigroedge.errors import GeometryError
 from nigroedge.grid import PatchGrid
 from nigroedge.preprocess import crop_patch, normalize, prepare_patch
 from nigroedge.volume import STORED_DTYPES, Volume
+from tests.patches import oblique, oracle, world
 
 ORDERS = [  # the 48 ways to store an image: a permutation of its axes and a direction for each
     (axes, flips)
@@ -127,57 +124,6 @@ def test_normalize_by_hand():
 
 
 # -------------------------------------------------------------------------------------- oracles
-
-
-def oriented(volume, axes):
-    """Image values in float64 with axes as a patch has them, and voxel → world for that array."""
-    start = nib.orientations.io_orientation(volume.affine)
-    end = nib.orientations.axcodes2ornt(tuple(axes))
-    change = nib.orientations.ornt_transform(start, end)
-    values = volume.slope * volume.voxels.astype(np.float64) + volume.intercept
-    back = nib.orientations.inv_ornt_aff(change, values.shape)
-    return nib.orientations.apply_orientation(values, change), volume.affine @ back
-
-
-def oracle(volume, centre_mm, grid):
-    """The patch and its coverage, with nibabel and scipy instead of our geometry and kernels."""
-    values, affine = oriented(volume, grid.axes)
-    position = (np.linalg.inv(affine) @ [*centre_mm, 1])[:3]
-    position = np.round(position * 65536) / 65536
-    step = np.array(grid.spacing_mm) / np.linalg.norm(affine[:3, :3], axis=0)
-    step = np.round(step * 2.0**32) / 2.0**32
-    is_copy = np.all(np.abs(1 / step - 1) <= 0.01 + 1e-9)
-    if is_copy:
-        position, step = np.floor(position + 0.5), np.ones(3)
-    centres = [position[i] + (np.arange(n) - n // 2) * step[i] for i, n in enumerate(grid.shape)]
-    coverage = np.prod(
-        [np.mean((c >= -0.5) & (c < n - 0.5)) for c, n in zip(centres, values.shape, strict=True)]
-    )
-    if is_copy:
-        index = [c.clip(0, n - 1).astype(int) for c, n in zip(centres, values.shape, strict=True)]
-        return values[np.ix_(*index)], coverage
-    samples = [int(np.ceil(s - 1e-6)) if s > 1.5 else 1 for s in step]
-    fine = [
-        np.add.outer(centres[i], ((np.arange(s) + 0.5) / s - 0.5) * step[i]).ravel()
-        for i, s in enumerate(samples)
-    ]
-    where = np.stack(np.meshgrid(*fine, indexing="ij"))
-    interpolated = ndimage.map_coordinates(values, where, order=1, mode="nearest")
-    split = [size for n, s in zip(grid.shape, samples, strict=True) for size in (n, s)]
-    return interpolated.reshape(split).mean(axis=(1, 3, 5)), coverage
-
-
-def oblique(spacing_mm, degrees, axis=(1, 0, 0)):
-    """Voxel → world of an image turned about an axis, with its origin off the grid of anything."""
-    affine = np.eye(4)
-    turn = Rotation.from_rotvec(np.deg2rad(degrees) * np.array(axis) / np.linalg.norm(axis))
-    affine[:3, :3] = turn.as_matrix() * spacing_mm
-    affine[:3, 3] = (-17.3, 8.9, -41.7)
-    return affine
-
-
-def world(volume, index):
-    return volume.affine[:3, :3] @ index + volume.affine[:3, 3]
 
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
@@ -393,236 +339,6 @@ def test_threads_may_share_a_volume():
 
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(prepare, range(40)))) == 1
-
-
-# ------------------------------------------------------------------------------------- normalise
-
-
-@given(
-    shape=st.tuples(*[st.integers(1, 12)] * 3).filter(lambda shape: np.prod(shape) > 1),
-    size=st.sampled_from([1e-20, 1.0, 1e4, 1e20]),
-    seed=st.integers(0, 1000),
-)
-def test_normalize_agrees_with_float64(shape, size, seed):
-    patch = (np.random.default_rng(seed).uniform(0.1, 3, shape) * size).astype(np.float32)
-    x = patch.astype(np.float64)
-
-    # One rounding to float32 on either side of the same value, and the float64 noise before it.
-    np.testing.assert_allclose(normalize(patch, "mean"), x / x.mean(), rtol=6.1e-8)
-    np.testing.assert_allclose(
-        normalize(patch, "zscore"), (x - x.mean()) / x.std(), rtol=6.1e-8, atol=1e-12
-    )
-
-
-@given(
-    seed=st.integers(0, 1000),
-    gain=st.sampled_from([0.25, 2.0, 1024.0]),
-    offset=st.integers(-1000, 1000),
-)
-def test_zscore_ignores_gain_and_offset(seed, gain, offset):
-    patch = np.random.default_rng(seed).integers(0, 1000, (9, 8, 7)).astype(np.float32)
-
-    moved = (gain * patch + np.float32(offset)).astype(np.float32)
-
-    np.testing.assert_allclose(
-        normalize(patch, "zscore"), normalize(moved, "zscore"), rtol=2e-7, atol=1e-12
-    )
-
-
-def test_an_outlier_at_the_pivot_costs_no_digits():
-    patch = np.random.default_rng(0).normal(1000, 1, 50000).astype(np.float32)
-    patch[0] = 3e7
-    x = patch.astype(np.float64)
-
-    np.testing.assert_allclose(
-        normalize(patch, "zscore"), (x - x.mean()) / x.std(), rtol=1e-6, atol=1e-9
-    )
-
-
-@pytest.mark.parametrize("method", ["mean", "zscore"])
-@pytest.mark.parametrize("spacing_mm", [(0.5, 0.5, 1.0), (0.7, 0.7, 1.5)], ids=["copy", "mix"])
-def test_prepare_is_crop_and_normalize(method, spacing_mm):
-    voxels = np.random.default_rng(7).integers(0, 1000, (60, 60, 30)).astype(np.int16)
-    volume = Volume(voxels, oblique(spacing_mm, 8))
-    grid = PatchGrid((20, 20, 10), (0.5, 0.5, 1.0), "ALI")
-    centre = world(volume, [30.2, 29.7, 15.1])
-
-    prepared = prepare_patch(volume, centre, grid, method)
-
-    cropped = crop_patch(volume, centre, shape=grid.shape)
-    assert prepared.values.tobytes() == normalize(cropped, method).tobytes()
-    assert prepared.coverage == 1.0
-
-
-@pytest.mark.parametrize("method", ["mean", "zscore"])
-@pytest.mark.parametrize(
-    ("patch", "message"),
-    [
-        (np.full((4, 4, 4), 7), "64 voxels of the same value, 7"),
-        (np.full((1, 1, 1), 3), "1 voxels of the same value, 3"),
-        (np.zeros((2, 2, 2)), "of the same value, 0"),
-        (np.array([0.0, -0.0]), "of the same value"),
-        (np.array([1, np.nan, 2]), "got NaN or infinity"),
-        (np.array([np.inf, 1, 2]), "got NaN or infinity"),
-        (np.array([1, 2, -np.inf]), "got NaN or infinity"),
-        (np.empty((0, 3, 3)), "at least one voxel"),
-    ],
-)
-def test_a_patch_with_nothing_to_normalise_is_refused(method, patch, message):
-    with pytest.raises(DegeneratePatchError, match=message):
-        normalize(patch.astype(np.float32), method)
-
-
-@pytest.mark.parametrize(
-    ("patch", "message"),
-    [
-        (np.array([-1, 1]), "mean above 0 to divide by, got mean 0"),
-        (np.array([-3, 1]), "mean above 0 to divide by, got mean -1"),
-        (np.array([1e-30, 1e10, -1e10]), "mean fit to divide by"),
-    ],
-)
-def test_a_patch_without_a_mean_to_divide_by_is_refused(patch, message):
-    with pytest.raises(DegeneratePatchError, match=message):
-        normalize(patch.astype(np.float32), "mean")
-
-
-def test_the_least_contrast_is_enough():
-    patch = np.array([1, np.nextafter(np.float32(1), np.float32(2))], dtype=np.float32)
-
-    assert normalize(patch, "zscore").tolist() == [-1, 1]
-
-
-def test_only_float32_in_c_order_is_normalised():
-    patch = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
-
-    for other in (patch.astype(np.float64), patch.T, patch[:, :, ::2], patch.astype(">f4")):
-        with pytest.raises(InputError, match="expected a float32 patch in C order, got"):
-            normalize(other, "mean")
-    with pytest.raises(ValueError, match=r"expected normalisation none, mean, .*, got 'Mean'"):
-        normalize(patch, "Mean")
-
-
-# -------------------------------------------------------------------------------------- refusals
-
-UNIT = Volume(np.zeros((50, 50, 20), dtype=np.uint8), np.diag([0.5, 0.5, 1, 1]))
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_centre_that_is_not_finite(bad):
-    with pytest.raises(GeometryError, match=r"expected a finite centroid, got \("):
-        crop_patch(UNIT, (1, bad, 2))
-
-
-@pytest.mark.parametrize("far", [1e300, -1e300, 1e19, 25.0, -0.3])
-def test_a_centre_outside_the_image(far):
-    with pytest.raises(GeometryError, match="centroid inside the image of 50 x 50 x 20 voxels"):
-        crop_patch(UNIT, (12, far, 10))
-
-
-def test_the_message_names_place_and_voxel():
-    with pytest.raises(GeometryError, match=r"\(100, 12, 10\) mm, which is voxel \(200, 24, 10\)"):
-        crop_patch(UNIT, (100, 12, 10))
-
-
-def test_too_little_coverage_says_where_it_is_missing():
-    with pytest.raises(GeometryError) as caught:
-        crop_patch(UNIT, (12.5, 3, 10))
-
-    assert str(caught.value) == (
-        "expected at least 0.9 of the patch inside the image, got 0.57722 "
-        "(A 31/50, L 49/50, I 19/20 voxels) around the centroid (12.5, 3, 10) mm"
-    )
-
-
-def turned(*degrees_about_z):
-    affine = np.eye(4)
-    affine[:3, :3] = Rotation.from_euler("z", degrees_about_z, degrees=True).as_matrix().squeeze()
-    return affine
-
-
-@pytest.mark.parametrize("degrees", [45, 135, -45])
-def test_an_image_turned_half_way_between_two_axes(degrees):
-    volume = Volume(np.zeros((20, 20, 20), np.uint8), turned(degrees))
-
-    with pytest.raises(GeometryError, match="two assignments to the patch axes 'ALI'"):
-        crop_patch(volume, world(volume, [10, 10, 10]), shape=(4, 4, 4), spacing_mm=(1, 1, 1))
-
-
-@pytest.mark.parametrize("degrees", [44.9, 45.1])
-def test_an_image_turned_nearly_so_far_is_fine(degrees):
-    voxels = np.random.default_rng(0).integers(0, 9, (20, 20, 20)).astype(np.uint8)
-    volume = Volume(voxels, turned(degrees))
-    grid = PatchGrid((4, 4, 4), (1, 1, 1), "ALI")
-    centre = world(volume, [10, 10, 10])
-
-    patch = crop_patch(volume, centre, shape=(4, 4, 4), spacing_mm=(1, 1, 1))
-
-    assert np.array_equal(patch, oracle(volume, centre, grid)[0])
-
-
-def test_a_sheared_image():
-    sheared = np.diag([0.5, 0.5, 1, 1])
-    sheared[0, 1] = 0.5 * np.tan(np.deg2rad(1.1))
-    bearable = np.diag([0.5, 0.5, 1, 1])
-    bearable[0, 1] = 0.5 * np.tan(np.deg2rad(0.9))
-
-    with pytest.raises(GeometryError, match="right angles within 1 degree, got axes 0 and 1"):
-        crop_patch(Volume(UNIT.voxels, sheared), (12, 12, 10), shape=(4, 4, 4))
-    assert crop_patch(Volume(UNIT.voxels, bearable), (12, 12, 10), shape=(4, 4, 4)).size == 64
-
-
-def test_an_affine_in_metres():
-    volume = Volume(UNIT.voxels, np.diag([0.0005, 0.0005, 0.001, 1]))
-
-    with pytest.raises(GeometryError, match="not in millimetres"):
-        crop_patch(volume, (0.012, 0.012, 0.01))
-
-
-def test_one_voxel_is_an_image():
-    volume = Volume(np.array([[[42]]], dtype=np.int8), np.eye(4))
-    grid = {"shape": (1, 1, 1), "axes": "RAS"}
-
-    for spacing_mm in ((1, 1, 1), (0.3, 0.3, 0.3), (3, 3, 3)):
-        patch = crop_patch(volume, (0.4, -0.5, 0), spacing_mm=spacing_mm, **grid)
-        assert patch.tolist() == [[[42]]]
-
-
-def test_an_image_larger_than_any_memory():
-    voxels = np.broadcast_to(np.uint8(3), (1 << 20, 1 << 20, 1 << 20))
-    volume = Volume(voxels, np.diag([0.5, 0.5, 1, 1]))
-
-    patch = crop_patch(volume, world(volume, [1e6, 1e6, 1e6]))
-
-    assert (patch == 3).all()
-
-
-def test_the_core_takes_no_other_type_or_layout():
-    def crop(voxels, affine):
-        where = ((0.0, 0.0, 0.0), (1, 1, 1), (1.0, 1.0, 1.0), "RAS", False)
-        return _core.crop_patch(voxels, (0, 0, 0), (2, 2, 2), affine, 1.0, 0.0, *where)
-
-    voxels = np.zeros((2, 2, 2), dtype=np.int16)
-    assert crop(voxels, np.eye(4))[1] == 1.0
-    for other in ("c8", "?", "i8", "f2", "U3", "O"):
-        with pytest.raises(TypeError):
-            crop(voxels.astype(other), np.eye(4))
-    for other in (voxels[0], voxels.tolist(), None):
-        with pytest.raises(TypeError):
-            crop(other, np.eye(4))
-    for other in (
-        np.eye(3),
-        np.eye(4, dtype=np.float32),
-        np.eye(4, dtype=">f8"),
-        np.eye(4).tolist(),
-    ):
-        with pytest.raises(TypeError):
-            crop(voxels, other)
-
-
-@pytest.mark.parametrize("centre", [(1, 2), (1, 2, 3, 4), ()])
-def test_a_centre_has_three_coordinates(centre):
-    with pytest.raises(InputError, match="three coordinates in mm"):
-        crop_patch(UNIT, centre)
 
 
 # ---------------------------------------------------------------------------------------- memory

@@ -87,14 +87,14 @@ def test_what_is_missing_is_not_said(said, word):
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_place(said, content, message):
-    with pytest.raises(FormatError, match=rf"'a\.json': expected .*{message}"):
+    with pytest.raises(InputError, match=rf"'a\.json': expected .*{message}"):
         said(content)
 
 
 def test_what_is_no_file_is_refused(tmp_path):
     (tmp_path / "a.json").mkdir()
 
-    with pytest.raises(InputError, match=r"'a\.json': Is a directory"):
+    with pytest.raises(InputError, match=r"'a\.json': expected a regular file, got a folder"):
         read_sidecar(tmp_path / "a.json")
 
 

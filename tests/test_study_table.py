@@ -2,8 +2,10 @@
 """The cohort table: read back to the bit, and every problem of a broken one said at once."""
 
 import csv
+import hashlib
 import io
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from nigroedge.errors import InputError, TableError
 from nigroedge.io.sheet import is_missing, number
 from nigroedge.study.identity import person
-from nigroedge.study.table import MAX_BYTES, Row, read_table, write_table
+from nigroedge.study.table import MAX_BYTES, Row, read_hashed_table, read_table, write_table
 
 
 def dialect(text, delimiter, other, sign):
@@ -321,3 +323,28 @@ def test_no_cell_reaches_a_message(read, column):
     broken = "\n".join([BROKEN.splitlines()[0], ",".join(cells), f"{SECRET},left,x", "P1,right"])
 
     assert SECRET not in "".join(problems(read, broken))
+
+
+def test_the_hash_is_that_of_the_bytes_read(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("participant_id,side\nA,left\n")
+    table = read_hashed_table(path)
+    path.write_text("participant_id,side\nB,left\n")
+
+    assert ("table.csv", ["A"]) == (table.name, [row.participant_id for row in table.rows])
+    assert hashlib.sha256(b"participant_id,side\nA,left\n").hexdigest() == table.sha256
+
+
+def test_a_table_that_is_written_to_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "table.csv"
+    path.write_text("participant_id,side\nA,left\n")
+    read = os.pread
+
+    def read_and_change(*arguments):
+        content = read(*arguments)
+        path.write_text("participant_id,side\n")
+        return content
+
+    monkeypatch.setattr(os, "pread", read_and_change)
+    with pytest.raises(InputError, match=r"table\.csv': expected 27 bytes, .* got 20: it was cut"):
+        read_table(path)

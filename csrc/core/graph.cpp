@@ -191,6 +191,7 @@ private:
             {"AveragePool", &Reader::add_pool},
             {"GlobalAveragePool", &Reader::add_global_average},
             {"Add", &Reader::add_sum},
+            {"Mul", &Reader::add_factor},
             {"Relu", &Reader::add_activation},
             {"LeakyRelu", &Reader::add_activation},
             {"Elu", &Reader::add_activation},
@@ -251,8 +252,35 @@ private:
                   PoolSpec{PoolSpec::kAverage, {in.extent, {1, 1, 1}, {0, 0, 0}}});
     }
 
+    // Behind the Flatten: one number plus a constant, as the bias of a layer before it.
+    void add_offset(const OnnxNode& node) {
+        const OnnxTensor& offset = number(node);
+        if (graph_.denses.empty() || graph_.denses.back().bias ||
+            graph_.denses.back().activation.kind != Activation::kNone)
+            refuse(describe(node), "expected a Gemm or Mul without an offset before it");
+        graph_.denses.back().bias = &offset;
+        flat_ = node.outputs[0];
+    }
+
+    // Behind the Flatten: one number times a constant, as a layer of one.
+    void add_factor(const OnnxNode& node) {
+        expect_attributes(node, {});
+        if (!is_flat(node)) refuse(describe(node), "expected a Flatten before it");
+        graph_.denses.push_back({1, 1, &number(node), nullptr, true, {}});
+        flat_ = node.outputs[0];
+    }
+
+    // The constant of such a node.
+    const OnnxTensor& number(const OnnxNode& node) const {
+        const OnnxTensor& found = tensor(node, 1);
+        if (found.n_elements != 1 || width_ != 1)
+            refuse(describe(node), "expected one output and one number");
+        return found;
+    }
+
     void add_sum(const OnnxNode& node) {
         expect_attributes(node, {});
+        if (is_flat(node)) return add_offset(node);
         const MapSpec a = map_of(node, 0), b = map_of(node, 1);
         if (node.inputs.size() != 2 || a.n_channels != b.n_channels || !(a.extent == b.extent))
             refuse(describe(node), "expected the sum of two maps of one shape");

@@ -7,7 +7,9 @@ when its command runs, so that --help waits for nothing.
 
 from export.commands import (
     cohort,
+    from_onnx,
     from_savedmodel,
+    from_torch,
     init,
     onnx,
     parity,
@@ -22,6 +24,8 @@ COMMANDS = (
     train.COMMAND,
     onnx.COMMAND,
     quantize.COMMAND,
+    from_torch.COMMAND,
+    from_onnx.COMMAND,
     from_savedmodel.COMMAND,
     parity.COMMAND,
     reference.COMMAND,

@@ -166,6 +166,21 @@ def _mirror_centre(options: argparse.Namespace) -> str:
     return asked or "n/2"
 
 
+CARD = """\
+a card is a TOML file with the texts name, version, licence, intended_use, training_data, limits and
+calibration, none of them empty, and perhaps a table [metrics]; people see it before every use
+"""
+
+
+def add_stranger(command: argparse.ArgumentParser) -> None:
+    """Add what a network from any framework needs besides: its card, its patch, its offset."""
+    add_conventions(command)
+    add = command.add_argument
+    add("--offset", type=any_number, default=0.0, help="SBR = scale · its output + this")
+    add("--shape", type=voxels, default=(50, 50, 20), help="of a patch (default 50,50,20)")
+    add("--card", type=Path, required=True, metavar="TOML", help="the model card (see below)")
+
+
 # ---- numbers and words ---------------------------------------------------------------------------
 
 
@@ -215,6 +230,26 @@ def factor(text: str) -> float:
     if not math.isfinite(value) or value == 0:
         raise argparse.ArgumentTypeError(f"expected a number other than 0, got {text!r}")
     return value
+
+
+def any_number(text: str) -> float:
+    """Read a finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"expected a finite number, got {text!r}")
+    return value
+
+
+def voxels(text: str) -> tuple[int, int, int]:
+    """Read the voxels of a patch along its axes, as X,Y,Z."""
+    try:
+        x, y, z = (int(part) for part in text.split(","))
+        return PatchGrid((x, y, z), (1.0, 1.0, 1.0), "ALI").shape
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected voxels X,Y,Z, got {text[:40]!r}") from error
 
 
 def normalization(text: str) -> str:

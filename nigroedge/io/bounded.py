@@ -6,7 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from nigroedge.errors import FormatError, InputError
-from nigroedge.io.kind import N_BYTES, check_regular, kind_of
+from nigroedge.io.kind import N_BYTES, kind_of
+from nigroedge.io.open_file import OpenFile
 
 
 def read_bounded(path: Path, *, what: str, max_bytes: int) -> bytes:
@@ -24,18 +25,16 @@ def read_bounded(path: Path, *, what: str, max_bytes: int) -> bytes:
     FormatError
         If it begins as another kind of file does.
     InputError
-        If the name holds a NUL, the path is no regular file, or it holds more.
+        If the name holds a NUL, the path is no regular file, it holds more, or it is written to
+        while it is read.
     OSError
         If it cannot be read.
     """
-    if "\0" in str(path):
-        raise InputError("expected a file name without NUL")
-    check_regular(path.stat().st_mode)
-    with path.open("rb") as file:
-        content = file.read(max_bytes + 1)
-    found = kind_of(content[:N_BYTES]) if content else None  # callers say what an empty one lacks
+    file = OpenFile(str(path))
+    start = file.read(N_BYTES, 0)
+    found = kind_of(start) if start else None  # callers say what an empty one lacks
     if found is not None:
         raise FormatError(f"expected {what}, got {found}")
-    if len(content) > max_bytes:
-        raise InputError(f"expected {what} of at most {max_bytes} bytes, got more")
-    return content
+    if file.size > max_bytes:
+        raise InputError(f"expected {what} of at most {max_bytes} bytes, got {file.size}")
+    return file.content()

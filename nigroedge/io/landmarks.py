@@ -219,8 +219,10 @@ def _fcsv(text: str) -> Iterator[Labelled]:
 def _fcsv_header(lines: Sequence[str]) -> tuple[str, list[str]]:
     # A spreadsheet that saved the file has filled the comment lines up with commas.
     comments = [line[1:].rstrip(", \t") for line in lines if line.startswith("#")]
-    pairs = (comment.partition("=") for comment in comments)
-    entries = {key.strip(): value.strip() for key, _, value in pairs}
+    entries: dict[str, str] = {}
+    for key, equals, value in (comment.partition("=") for comment in comments):
+        if equals and entries.setdefault(key.strip(), value.strip()) != value.strip():
+            raise FormatError(f"expected one value of {shown(key.strip())}, got two")
     system = entries.get("CoordinateSystem", "")
     if system not in _FCSV_SYSTEMS:
         raise FormatError("expected a line '# CoordinateSystem = LPS' or RAS, found none")

@@ -71,8 +71,30 @@ class OpenFile:
 
     def read(self, size: int, offset: int) -> bytes:
         """Give `size` bytes from `offset` on, fewer only where the file ends before."""
-        content = bytearray(size)
-        return bytes(memoryview(content)[: self._fill(memoryview(content), offset)])
+        content = os.pread(self._descriptor, size, offset)
+        while len(content) < size:  # a read may come back short
+            more = os.pread(self._descriptor, size - len(content), offset + len(content))
+            if not more:
+                break
+            content += more
+        return content
+
+    def content(self) -> bytes:
+        """Give the whole file. Whoever calls has looked at its size.
+
+        Raises
+        ------
+        InputError
+            If it has changed since it was opened, or is not as long as its size says.
+        OSError
+            If the system cannot read it.
+        """
+        content = self.read(self.size + 1, 0)
+        self.check_unchanged()
+        if len(content) != self.size:
+            got = "more" if len(content) > self.size else len(content)
+            raise InputError(f"expected {self.size} bytes, as its size says, got {got}")
+        return content
 
     def read_into(self, target: memoryview, offset: int) -> None:
         """Fill `target` with the bytes from `offset` on.

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import IO, Literal, NamedTuple
 
 from nigroedge.errors import InputError
-from nigroedge.names import quoted
+from nigroedge.io.open_file import about
 
 #: What becomes of a file that has the name already: the work is refused, it goes, or it stays.
 IfExists = Literal["refuse", "replace", "keep"]
@@ -70,7 +70,7 @@ class Together:
             If it cannot be written, or the name is taken: by any file where that is to be refused,
             by a folder or device where it is to be replaced.
         """
-        with _about(path):
+        with about(path):
             name = _checked(path, if_exists)
             name.parent.mkdir(parents=True, exist_ok=True)
             partial = name.with_name(_partial_name())
@@ -95,7 +95,7 @@ class Together:
         given: list[_Part] = []
         try:
             for part in self._parts:
-                with _about(part.path):
+                with about(part.path):
                     if part.give_name():
                         given.append(part)
         except BaseException:
@@ -159,7 +159,7 @@ def check_writable(
     """
     checked = set()
     for path in paths:
-        with _about(path):
+        with about(path):
             folder = _checked(path, if_exists).absolute().parent
             if folder not in checked:
                 _check_folder(folder)
@@ -238,14 +238,3 @@ def _sync(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-@contextmanager
-def _about(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Say which file an error is about, and turn the system's errors into ours."""
-    try:
-        yield
-    except InputError as error:
-        raise type(error)(f"{quoted(path)}: {error}") from error
-    except OSError as error:
-        raise InputError(f"{quoted(path)}: {error.strerror or type(error).__name__}") from error

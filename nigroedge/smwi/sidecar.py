@@ -14,8 +14,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nigroedge.errors import FormatError, InputError
-from nigroedge.io.kind import N_BYTES, kind_of
+from nigroedge.errors import FormatError
+from nigroedge.io.bounded import read_bounded
+from nigroedge.io.kind import kind_of
+from nigroedge.io.open_file import about
 from nigroedge.names import quoted
 
 #: What is read of a sidecar; all else is nobody's affair here.
@@ -42,26 +44,16 @@ def read_sidecar(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    InputError
-        If it cannot be read.
     FormatError
-        If it is no JSON object, with line, column and the key before; if it is longer than
-        MAX_SIDECAR_BYTES; or if it says two things of one key.
+        If it is no JSON object, with line, column and the key before, or says two things of one
+        key.
+    InputError
+        If it cannot be read or is longer than MAX_SIDECAR_BYTES.
     """
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_SIDECAR_BYTES + 1)
-    except OSError as error:
-        raise InputError(
-            f"{quoted(path.name)}: {error.strerror or type(error).__name__}"
-        ) from error
-    if len(content) > MAX_SIDECAR_BYTES:
-        raise FormatError(
-            f"{quoted(path.name)}: expected at most {MAX_SIDECAR_BYTES} bytes of JSON"
-        )
-    found = kind_of(content[:N_BYTES])
-    if found is not None:
-        raise FormatError(f"{quoted(path.name)}: expected JSON, got {found}")
+    with about(path.name):
+        content = read_bounded(path, what="JSON", max_bytes=MAX_SIDECAR_BYTES)
+        if not content:
+            raise FormatError(f"expected JSON, got {kind_of(content)}")
     text = content.decode(json.detect_encoding(content), "replace")
     try:
         said = _parsed(text)

@@ -105,7 +105,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> _Evaluated:
     from nigroedge.study.figure import require_matplotlib
     from nigroedge.study.interval import scipy_stats
     from nigroedge.study.outputs import provenance, write_outputs
-    from nigroedge.study.table import read_table
+    from nigroedge.study.table import read_hashed_table
 
     paths = tuple(Path(options.out) / name for name in FILES)
     check_writable(paths)
@@ -114,8 +114,8 @@ def _run(options: argparse.Namespace, progress: Progress) -> _Evaluated:
     need = {"sbr", *(() if options.model is None else ("image", "x", "y", "z"))}
     # Rows that are not evaluated serve the baselines, with their labels.
     unscanned: tuple[Split, ...] = () if options.split == "all" else ("train", "validation")
-    rows = read_table(options.table, need=need, unscanned=unscanned)
-    split, evaluated = _evaluated(rows, options.split)
+    table = read_hashed_table(options.table, need=need, unscanned=unscanned)
+    split, evaluated = _evaluated(table.rows, options.split)
     predictors: list[Predictor] = []
     if options.model is None:
         models = _given(evaluated)
@@ -129,8 +129,8 @@ def _run(options: argparse.Namespace, progress: Progress) -> _Evaluated:
         models = predict_rows(
             evaluated, predictors, progress=lambda done, total: progress("predict", done, total)
         )
-    evaluation = evaluate(rows, evaluated, models)
-    said = provenance(Path(options.table), split, rows, evaluated, list(models), predictors)
+    evaluation = evaluate(table.rows, evaluated, models)
+    said = provenance(table, split, evaluated, list(models), predictors)
     results = {**said, **evaluation.to_dict()}
     write_outputs(evaluation, results, paths)
     return _Evaluated(evaluation, results, paths)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -17,13 +16,12 @@ from nigroedge.result import NOTICE
 from nigroedge.study.evaluation import SIMULATED, Evaluation
 from nigroedge.study.prediction import Predictor
 from nigroedge.study.report import report_html
-from nigroedge.study.table import Row
+from nigroedge.study.table import HashedTable, Row
 
 
 def provenance(
-    table: Path,
+    table: HashedTable,
     split: str,
-    rows: Sequence[Row],
     evaluated: Sequence[Row],
     models: Sequence[str],
     predictors: Sequence[Predictor],
@@ -39,16 +37,16 @@ def provenance(
         )
     if len({row.participant_id for row in evaluated}) == 1:
         notes.append("Of one participant rho_c, r and C_b are undefined.")
-    if any(row.expected_sbr is not None for row in rows):
+    if any(row.expected_sbr is not None for row in table.rows):
         notes.append(SIMULATED)
     return {
         "version": nigroedge.__version__,
         "notice": NOTICE,
         "table": {
             "name": table.name,
-            "sha256": hashlib.sha256(table.read_bytes()).hexdigest(),
-            "rows": len(rows),
-            "participants": len({row.participant_id for row in rows}),
+            "sha256": table.sha256,
+            "rows": len(table.rows),
+            "participants": len({row.participant_id for row in table.rows}),
         },
         "split": split,
         "evaluated_rows": len(evaluated),

@@ -10,6 +10,7 @@ identifier, and so may the path of an image.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import math
 from collections import Counter
@@ -17,10 +18,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 from nigroedge.errors import FormatError, InputError, TableError
 from nigroedge.io.bounded import read_bounded
+from nigroedge.io.open_file import about
 from nigroedge.io.sheet import (
     Line,
     Sheet,
@@ -137,18 +139,33 @@ def read_table(
     InputError
         If the file cannot be read.
     """
+    return read_hashed_table(path, need=need, unscanned=unscanned).rows
+
+
+class HashedTable(NamedTuple):
+    """The rows of a file, its name without the folder, and the SHA-256 of the bytes read."""
+
+    rows: list[Row]
+    name: str
+    sha256: str
+
+
+def read_hashed_table(
+    path: str | PathLike[str], *, need: Collection[str] = (), unscanned: Collection[Split] = ()
+) -> HashedTable:
+    """Read a cohort table as `read_table` does, and hash it: the file is read once."""
     unknown = set(need) - set(COLUMNS)
     if unknown:
         raise ValueError(f"expected columns of a cohort table, got {', '.join(sorted(unknown))}")
     path = Path(path)
-    heading = quoted(path)
     try:
-        text = decode(read_bounded(path, what="a table", max_bytes=MAX_BYTES))
-    except OSError as error:
-        raise InputError(f"{heading}: {error.strerror or type(error).__name__}") from error
+        with about(path):
+            content = read_bounded(path, what="a table", max_bytes=MAX_BYTES)
+            text = decode(content)
     except InputError as error:
-        raise InputError(f"{heading}: {error}") from error
-    return _parse(text, heading, path.absolute().parent, need, unscanned)
+        raise InputError(str(error)) from error
+    rows = _parse(text, quoted(path), path.absolute().parent, need, unscanned)
+    return HashedTable(rows, path.name, hashlib.sha256(content).hexdigest())
 
 
 def write_table(path: str | PathLike[str], rows: Sequence[Row]) -> None:

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make a model file of a trained torch network: the code that builds it, and its weights.
+
+The code is the user's own and is run; the weights are data and are not: a pickle that asks for more
+than tensors is refused. torch's own exporter writes the graph; :mod:`export.imported` does the
+rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import io
+import logging
+import pickle
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from nigroedge.errors import InputError, MissingDependencyError, ModelError
+from nigroedge.names import readable
+
+Shape3 = tuple[int, int, int]
+#: torch's exporters: the current one, which needs onnxscript, and the one before.
+EXPORTERS = ("dynamo", "torchscript")
+#: Keys under which training code keeps weights beside other things.
+_NESTED = ("state_dict", "model_state_dict", "model", "network_weights", "net")
+
+
+def build(factory: str) -> nn.Module:
+    """Call the function that builds a network.
+
+    Parameters
+    ----------
+    factory : str
+        'package.module:callable' or 'file.py:callable'; it takes no arguments.
+
+    Raises
+    ------
+    InputError
+        If there is no such callable, it fails, or gives no network.
+    """
+    where, colon, name = factory.rpartition(":")
+    if not colon or not where or not name.isidentifier():
+        raise InputError(
+            f"expected package.module:callable or file.py:callable, got {readable(factory)}"
+        )
+    make = getattr(_module(where), name, None)
+    if not callable(make):
+        raise InputError(f"expected a callable {name} in {readable(where)}, got none")
+    try:
+        network = make()
+    except Exception as error:
+        raise InputError(f"{factory}() failed: {type(error).__name__}: {error}") from error
+    if not isinstance(network, nn.Module):
+        raise InputError(f"expected {factory}() to give an nn.Module, got {type(network).__name__}")
+    return network
+
+
+def _module(where: str) -> Any:
+    try:
+        if not where.endswith(".py"):
+            sys.path.insert(0, "")  # modules of the folder that we are called in, as python -m has
+            return importlib.import_module(where)
+        path = Path(where)
+        if not path.is_file():
+            raise InputError(f"expected a Python file, got {readable(path)}")
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None  # of a name that ends in .py there is one
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module
+        spec.loader.exec_module(module)
+    except InputError:
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise InputError(f"{readable(where)} cannot be imported: {said}") from error
+    return module
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Load weights into a network: safetensors, or a torch file that holds nothing but tensors.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    ModelError
+        If it would run code, holds no weights, or others than the network's; all are named.
+    """
+    stored = _unwrapped(_read_weights(path), path)
+    wanted = network.state_dict()
+    missing, unexpected = (
+        sorted(wanted.keys() - stored.keys()),
+        sorted(stored.keys() - wanted.keys()),
+    )
+    shapes = [
+        f"{name} {list(stored[name].shape)} for {list(wanted[name].shape)}"
+        for name in sorted(wanted.keys() & stored.keys())
+        if stored[name].shape != wanted[name].shape
+    ]
+    problems = [
+        f"{what}: {', '.join(names)}"
+        for what, names in (("missing", missing), ("unexpected", unexpected), ("shape", shapes))
+        if names
+    ]
+    if problems:
+        raise ModelError(
+            f"weights in {readable(path)} do not fit the network; {'; '.join(problems)}"
+        )
+    network.load_state_dict(stored)
+
+
+def _read_weights(path: Path) -> Any:
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load
+
+            return load(path.read_bytes())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles of another protocol: it tries them
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"cannot read {readable(path)}: {error.strerror or error}") from error
+    except pickle.UnpicklingError as error:
+        wants = [line for line in str(error).splitlines() if "GLOBAL" in line or "global" in line]
+        said = " ".join((wants or [str(error)])[0].split())[:200]
+        raise ModelError(
+            f"{readable(path)} asks for more than weights, and is not run: {said}; save "
+            "network.state_dict(), or safetensors"
+        ) from error
+    except Exception as error:  # safetensors and zip readers have errors of their own
+        said = " ".join(str(error).split())[:200]
+        raise ModelError(f"{readable(path)} holds no weights that can be read: {said}") from error
+
+
+def _unwrapped(stored: Any, path: Path) -> dict[str, torch.Tensor]:
+    """Take the weights out of a checkpoint, and DataParallel's prefix off their names."""
+    for key in _NESTED:
+        if isinstance(stored, Mapping) and isinstance(stored.get(key), Mapping):
+            stored = stored[key]
+            break
+    if not isinstance(stored, Mapping) or not stored:
+        raise ModelError(f"expected weights in {readable(path)}, got {type(stored).__name__}")
+    others = [str(name) for name, value in stored.items() if not isinstance(value, torch.Tensor)]
+    if others:
+        raise ModelError(
+            f"expected weights alone in {readable(path)}, or under one of {', '.join(_NESTED)}; "
+            f"got {', '.join(others)[:200]}"
+        )
+    prefix = "module."
+    wrapped = all(str(name).startswith(prefix) for name in stored)
+    return {str(name)[len(prefix) if wrapped else 0 :]: value for name, value in stored.items()}
+
+
+def export(network: nn.Module, shape: Shape3, exporter: str = "dynamo") -> bytes:
+    """Export a network by torch's own exporter, for any number of patches.
+
+    Parameters
+    ----------
+    network : nn.Module
+        (n, 1, *shape) float32 → one number for each; put into inference mode.
+    shape : (int, int, int)
+    exporter : str
+        One of `EXPORTERS`.
+
+    Raises
+    ------
+    ModelError
+        If the exporter cannot say the network as ONNX.
+    MissingDependencyError
+        If the current exporter's package is missing.
+    """
+    network = network.eval().float()
+    patch, buffer = torch.rand(2, 1, *shape), io.BytesIO()
+    if exporter == "dynamo" and importlib.util.find_spec("onnxscript") is None:
+        raise MissingDependencyError("torch's exporter needs: pip install onnxscript")
+    try:
+        with _quiet():
+            _EXPORT[exporter](network, patch, buffer)
+    except Exception as error:  # torch's exporters raise whatever the network's code leads to
+        said = " ".join(str(error).split())[:300]
+        other = next(name for name in EXPORTERS if name != exporter)
+        raise ModelError(
+            f"torch cannot export the network ({said}); try --exporter {other}"
+        ) from error
+    return buffer.getvalue()
+
+
+def _by_dynamo(network: nn.Module, patch: torch.Tensor, buffer: io.BytesIO) -> None:
+    program = torch.onnx.export(
+        network, (patch,), dynamo=True, dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)
+    )
+    buffer.write(program.model_proto.SerializeToString())  # type: ignore[union-attr]
+
+
+def _by_torchscript(network: nn.Module, patch: torch.Tensor, buffer: io.BytesIO) -> None:
+    torch.onnx.export(
+        network,
+        (patch,),
+        buffer,  # type: ignore[arg-type]  # files are taken too
+        dynamo=False,
+        opset_version=17,
+        input_names=["patch"],
+        dynamic_axes={"patch": {0: "n"}},
+    )
+
+
+_EXPORT: dict[str, Callable[[nn.Module, torch.Tensor, io.BytesIO], None]] = {
+    "dynamo": _by_dynamo,
+    "torchscript": _by_torchscript,
+}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what exporters say about themselves from the user; errors are raised all the same."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(previous)

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A checkpoint and the code that builds its network become a model file; nothing else is run."""
+
+import pickle
+import re
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from export.__main__ import main
+from export.from_torch import build, export, load_weights
+from nigroedge.errors import InputError, ModelError
+from nigroedge.model import load_model
+
+CODE = """
+from torch import nn
+
+
+def small(width=4):
+    return nn.Sequential(
+        nn.Conv3d(1, width, 3, padding=1), nn.BatchNorm3d(width), nn.ReLU(), nn.MaxPool3d(2),
+        nn.Flatten(), nn.Dropout(), nn.Linear(width * 3 * 2 * 2, 1)
+    )
+
+
+def broken():
+    raise ValueError("no such layer")
+
+
+def number():
+    return 3
+"""
+CARD = """
+name = "theirs"
+version = "2"
+licence = "CC-BY-4.0"
+intended_use = "research"
+training_data = "120 people, one 3 T scanner"
+limits = "not tried elsewhere"
+calibration = "SBR of one camera"
+
+[metrics]
+rho_c = 0.7
+"""
+SHAPE = (6, 5, 4)
+
+
+@pytest.fixture
+def code(tmp_path):
+    path = tmp_path / "their nets.py"
+    path.write_text(CODE)
+    (tmp_path / "card.toml").write_text(CARD)
+    return path
+
+
+@pytest.fixture
+def network(code):
+    torch.manual_seed(0)
+    return build(f"{code}:small").eval()
+
+
+def command(code, weights, output, *more):
+    return [
+        *("from-torch", f"{code}:small", "--weights", str(weights), "-o", str(output)),
+        *("--card", str(code.parent / "card.toml"), "--side", "both", "--normalize", "zscore"),
+        *("--axes", "ALI", "--scale", "2", "--offset", "-0.5", "--shape", "6,5,4", *more),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
+def test_from_a_checkpoint_to_an_answer(code, network, tmp_path, capsys, exporter):
+    torch.save({"epoch": 3, "state_dict": network.state_dict()}, tmp_path / "best.pt")
+    output = tmp_path / "model.onnx"
+    code_of_exit = main(command(code, tmp_path / "best.pt", output, "--exporter", exporter))
+    said = capsys.readouterr()
+
+    assert (0, "") == (code_of_exit, said.err)
+    assert str(output) in said.out
+    values = np.random.default_rng(0).normal(size=(3, *SHAPE)).astype(np.float32)
+    with torch.inference_mode():
+        want = 2 * network(torch.from_numpy(values[:, None]))[:, 0].numpy() - 0.5
+    model = load_model(output)
+    np.testing.assert_allclose(model.predict_patches(values), want, atol=1e-6)
+    assert ("theirs", {"rho_c": 0.7}) == (model.spec.card.name, model.spec.card.metrics)
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_safetensors_and_the_prefix_of_parallel_training(network, tmp_path, prefix):
+    stored = {prefix + name: value + 1 for name, value in network.state_dict().items()}
+    save_file(stored, tmp_path / "w.safetensors")
+    load_weights(network, tmp_path / "w.safetensors")
+
+    assert torch.equal(network.state_dict()["6.bias"], stored[prefix + "6.bias"])
+
+
+# ---------------------------------------------------------------------------------------- refused
+
+
+class Evil:
+    """Leaves a file behind where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_a_pickle_that_would_run_code_does_not(network, tmp_path):
+    proof = tmp_path / "was-here"
+    torch.save({"state_dict": network.state_dict(), "more": Evil(proof)}, tmp_path / "evil.pt")
+    (tmp_path / "evil.bin").write_bytes(pickle.dumps(Evil(proof)))
+
+    for name in ("evil.pt", "evil.bin"):
+        with pytest.raises(ModelError, match=r"asks for more than weights, and is not run") as no:
+            load_weights(network, tmp_path / name)
+        assert "\n" not in str(no.value)
+    assert not proof.exists()
+
+
+def test_all_that_does_not_fit_is_said_at_once(network, tmp_path):
+    stored = network.state_dict()
+    stored["7.weight"] = stored.pop("6.weight")
+    stored["6.bias"] = torch.zeros(2)
+    torch.save(stored, tmp_path / "w.pt")
+
+    with pytest.raises(ModelError) as no:
+        load_weights(network, tmp_path / "w.pt")
+    for words in ("missing: 6.weight;", "unexpected: 7.weight;", "shape: 6.bias [2] for [1]"):
+        assert words in f"{no.value};"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "holds no weights that can be read"),
+        (b"not a pickle", "holds no weights that can be read|asks for more than weights"),
+    ],
+)
+def test_files_that_hold_no_weights(network, tmp_path, content, message):
+    for name in ("w.pt", "w.safetensors"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ModelError, match=message):
+            load_weights(network, tmp_path / name)
+
+
+def test_a_zip_of_something_else_is_no_checkpoint(network, tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.pt", "w") as file:
+        file.writestr("a.txt", "words")
+
+    with pytest.raises(ModelError, match="holds no weights"):
+        load_weights(network, tmp_path / "w.pt")
+
+
+def test_a_missing_file_is_said(network, tmp_path):
+    with pytest.raises(InputError, match="No such file"):
+        load_weights(network, tmp_path / "absent.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("absent", "expected a callable absent in"),
+        ("broken", "failed: ValueError: no such layer"),
+        ("number", "expected .* to give an nn.Module, got int"),
+        ("small.x", "expected package.module:callable or file.py:callable"),
+    ],
+)
+def test_a_factory_that_is_none_is_refused(code, name, message):
+    with pytest.raises(InputError, match=message):
+        build(f"{code}:{name}")
+
+
+def test_modules_that_are_not_there_are_refused(tmp_path):
+    for factory in (f"{tmp_path}/absent.py:net", "absent_package.nets:net", "small", ":small"):
+        with pytest.raises(InputError):
+            build(factory)
+
+
+def test_a_network_that_torch_cannot_export_is_one_line():
+    class Asks(nn.Module):
+        def forward(self, x):
+            raise RuntimeError("two\nlines")
+
+    with pytest.raises(ModelError, match=r"torch cannot export the network .*two lines") as no:
+        export(Asks(), SHAPE, "torchscript")
+    assert "\n" not in str(no.value)
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        ("name = 3", r"missing version \(of the model\), licence"),
+        (CARD.replace('"2"', '""'), r"missing version \(of the model\); unknown none"),
+        (CARD + "[more]\n", "missing none; unknown more"),
+        ("name = ", "is no TOML"),
+    ],
+)
+def test_a_card_must_say_all_of_it(code, network, tmp_path, capsys, card, message):
+    torch.save(network.state_dict(), tmp_path / "w.pt")
+    (tmp_path / "card.toml").write_text(card)
+
+    assert 1 == main(command(code, tmp_path / "w.pt", tmp_path / "m.onnx"))
+    said = capsys.readouterr().err
+    assert 1 == said.count("\n")
+    assert re.search(message, said)
