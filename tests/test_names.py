@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from nigroedge.names import quoted, readable
 from tests.model_family import write_model
-from tests.test_cli import slab  # noqa: F401
 
 #: A file system encoding of ASCII, as programs have it that were started without a locale.
 BARE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -34,7 +33,7 @@ def command(*arguments, locale):
 
 
 @pytest.fixture
-def predict(slab, tmp_path):  # noqa: F811
+def predict(slab, tmp_path):
     """Run predict on an image in a folder `ü x`; give what is printed."""
     folder = tmp_path / "ü x"
     folder.mkdir()
