@@ -249,7 +249,13 @@ def test_ctrl_c_is_one_line_from_all_processes(tmp_path):
     command = [sys.executable, "-m", "export", "cohort", "--participants", "400", "--fast"]
     command += ["--workers", "2", "-o", str(tmp_path)]
     with subprocess.Popen(
-        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell's background job ignores Ctrl-C, and so does all that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
         while running.poll() is None and not list((tmp_path).glob("images/sim-*")):
             time.sleep(0.02)
