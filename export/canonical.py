@@ -14,110 +14,19 @@ number out, no control flow. What they leave is refused by name where an engine 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import onnx
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper
 
-from export.evaluate import evaluate
+from export.affine import fold_scales
+from export.net import Net, attribute, drop_attribute, set_attribute
 from nigroedge.errors import ModelError
 
-#: Patches that each pass is checked on, where the graph takes any number.
-N_CHECKED = 2
 #: In units of the outputs' size: what sums in another order differ by in float64, and a softplus
 #: that ends at 20 (exp(-20) is 2e-9).
 _TOLERANCE = 5e-9
 #: One value in, one out, whatever the layout.
 _UNARY = {"Relu", "LeakyRelu", "Elu", "Sigmoid", "Softplus", "Tanh", "Clip", "Erf", "Selu"}
-OPSET, IR_VERSION = 17, 8
-
-Values = dict[str, np.ndarray]
-
-
-@dataclass
-class Net:
-    """A graph in the making.
-
-    Parameters
-    ----------
-    nodes : list of NodeProto
-        In an order in which they can run.
-    constants : dict
-        Weights in float64, and integers as they are.
-    output : str
-    opset : int
-    batch : int
-        How many patches it is checked on: `N_CHECKED`, or the number that it takes.
-    shapes : dict
-        Of every value, for such a batch; made anew by each check.
-    values : dict
-        Likewise, for the random patches.
-    """
-
-    nodes: list[NodeProto]
-    constants: Values
-    output: str
-    opset: int
-    batch: int = N_CHECKED
-    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    values: Values = field(default_factory=dict)
-
-    def readers(self, value: str) -> list[NodeProto]:
-        """Nodes that read a value."""
-        return [node for node in self.nodes if value in node.input]
-
-    def maker(self, value: str) -> NodeProto | None:
-        """The node that makes a value, unless it is the patch or a constant."""
-        return next((node for node in self.nodes if value in node.output), None)
-
-    def constant(self, node: NodeProto, index: int) -> np.ndarray | None:
-        """The constant that a node reads there, if it is one."""
-        name = node.input[index] if index < len(node.input) else ""
-        return self.constants.get(name)
-
-    def store(self, values: np.ndarray, name: str) -> str:
-        """Keep a constant under a name that is free."""
-        while name in self.constants or self.maker(name):
-            name += "_"
-        self.constants[name] = values
-        return name
-
-    def drop(self, node: NodeProto) -> None:
-        """Take out a node that gives its first input unchanged."""
-        self.nodes.remove(node)
-        source, value = node.input[0], node.output[0]
-        for other in self.nodes:
-            for i, name in enumerate(other.input):
-                if name == value:
-                    other.input[i] = source
-        if self.output == value:
-            self.output = source
-
-    def put(self, old: NodeProto, op_type: str, inputs: list[str], **attributes: object) -> None:
-        """Write another node in the place of one, that makes the same value."""
-        new = helper.make_node(op_type, inputs, [old.output[0]], name=old.name, **attributes)
-        self.nodes[self.nodes.index(old)] = new
-
-    def proto(self, dtype: str, patch: tuple[int, ...], output: str = "") -> onnx.ModelProto:
-        """The ONNX model, its weights in a type, with the names that a model file has."""
-        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        stored = [
-            numpy_helper.from_array(
-                np.array(v, dtype if v.dtype.kind == "f" else v.dtype, order="C"), name
-            )
-            for name, v in self.constants.items()
-        ]
-        graph = helper.make_graph(
-            self.nodes,
-            "regressor",
-            [helper.make_tensor_value_info("patch", kind, ["n", *patch])],
-            [helper.make_tensor_value_info(self.output, kind, ["n", 1])],
-            stored,
-        )
-        opsets = [helper.make_opsetid("", self.opset)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 
 
 def canonical(net: Net, shape: tuple[int, int, int], *, seed: int = 0) -> Net:
@@ -145,7 +54,7 @@ def canonical(net: Net, shape: tuple[int, int, int], *, seed: int = 0) -> Net:
         is not finite.
     """
     patches = np.random.default_rng(seed).uniform(0, 2, (net.batch, 1, *shape))
-    wanted = _run(net, patches)
+    wanted = net.run(patches)
     if wanted.size != net.batch:
         raise ModelError(f"expected one number for each patch, got an output of {wanted.shape[1:]}")
     if not np.isfinite(wanted).all():
@@ -155,46 +64,12 @@ def canonical(net: Net, shape: tuple[int, int, int], *, seed: int = 0) -> Net:
             continue
         while step(net):
             pass
-        _sweep(net)
-        got = _run(net, patches)
+        net.sweep()
+        got = net.run(patches)
         off = np.abs(got.ravel() - wanted.ravel()).max() / max(1.0, np.abs(wanted).max())
         if not off <= _TOLERANCE:
             raise ModelError(f"{step.__name__} changed the answers by {off:.2g}: a bug of ours")
     return net
-
-
-def check_statistics(net: Net) -> None:
-    """Refuse batch normalisation by statistics that no training leaves.
-
-    Raises
-    ------
-    ModelError
-        If a running variance is not stored, or is not 0 or more.
-    """
-    for node in net.nodes:
-        if node.op_type != "BatchNormalization":
-            continue
-        variance = net.constant(node, 4)
-        if variance is None or not (variance >= 0).all():
-            raise ModelError(
-                f"node {node.op_type} {node.name!r}: expected stored running variances of 0 or more"
-            )
-
-
-def _run(net: Net, patches: np.ndarray) -> np.ndarray:
-    net.values = evaluate(net.proto("float64", patches.shape[1:]), patches)
-    net.shapes = {name: np.shape(value) for name, value in net.values.items()}
-    return net.values[net.output]
-
-
-def _sweep(net: Net) -> None:
-    """Drop what nobody reads any more."""
-    needed = {net.output}
-    for node in reversed(net.nodes):
-        if needed & set(node.output):
-            needed |= set(node.input)
-    net.nodes = [node for node in net.nodes if needed & set(node.output)]
-    net.constants = {name: value for name, value in net.constants.items() if name in needed}
 
 
 # ---- passes: each does one thing once, and says whether there was something to do ---------------
@@ -227,7 +102,7 @@ def drop_what_does_nothing(net: Net) -> bool:
 
 
 def _is_float_cast(net: Net, node: NodeProto) -> bool:
-    return node.op_type == "Cast" and _attribute(node, "to") in (
+    return node.op_type == "Cast" and attribute(node, "to") in (
         TensorProto.FLOAT,
         TensorProto.DOUBLE,
         TensorProto.FLOAT16,
@@ -241,14 +116,16 @@ def merge_padding(net: Net) -> bool:
         if source is None or source.op_type != "Pad" or len(net.readers(source.output[0])) != 1:
             continue
         pads, value = net.constant(source, 1), net.constant(source, 2)
-        plain = _attribute(node, "auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
-        if _attribute(source, "mode", b"constant") != b"constant" or pads is None or not plain:
+        if len(source.input) > 3:  # axes of its own
+            continue
+        plain = attribute(node, "auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
+        if attribute(source, "mode", b"constant") != b"constant" or pads is None or not plain:
             continue
         if (value is not None and value.any()) or len(pads) != 10 or pads[[0, 1, 5, 6]].any():
             continue
-        own = np.array(_attribute(node, "pads", [0] * 6))
-        _set(node, "pads", [int(n) for n in own + np.r_[pads[2:5], pads[7:10]]])
-        _unset(node, "auto_pad")
+        own = np.array(attribute(node, "pads", [0] * 6))
+        set_attribute(node, "pads", [int(n) for n in own + np.r_[pads[2:5], pads[7:10]]])
+        drop_attribute(node, "auto_pad")
         node.input[0] = source.input[0]
         return True
     return False
@@ -262,7 +139,7 @@ def move_transposes_down(net: Net) -> bool:
         order = _order(net, node)
         before = net.maker(node.input[0])
         if before is not None and before.op_type == "Transpose":
-            _set(node, "perm", [_order(net, before)[axis] for axis in order])
+            set_attribute(node, "perm", [_order(net, before)[axis] for axis in order])
             node.input[0] = before.input[0]
             return True
         if order == list(range(len(order))):
@@ -280,7 +157,7 @@ def move_transposes_down(net: Net) -> bool:
 
 def _order(net: Net, node: NodeProto) -> list[int]:
     rank = len(net.shapes[node.input[0]])
-    return list(_attribute(node, "perm", list(range(rank))[::-1]))
+    return list(attribute(node, "perm", list(range(rank))[::-1]))
 
 
 def _swap(net: Net, transpose: NodeProto, unary: NodeProto) -> None:
@@ -320,10 +197,10 @@ def spell_means(net: Net) -> bool:
         if node.op_type != "ReduceMean" or len(net.shapes[node.input[0]]) != 5:
             continue
         stored = net.constant(node, 1)
-        axes = _attribute(node, "axes", None) if stored is None else [int(n) for n in stored]
+        axes = attribute(node, "axes", None) if stored is None else [int(n) for n in stored]
         if axes is None or sorted(axis % 5 for axis in axes) != [2, 3, 4]:
             continue
-        if _attribute(node, "keepdims", 1):
+        if attribute(node, "keepdims", 1):
             net.put(node, "GlobalAveragePool", [node.input[0]])
             return True
         mean = node.output[0] + "_mean"
@@ -347,7 +224,7 @@ def spell_flattens(net: Net) -> bool:
 
 
 def _is_spelled(node: NodeProto) -> bool:
-    return bool(node.op_type == "Flatten" and _attribute(node, "axis", 1) == 1)
+    return bool(node.op_type == "Flatten" and attribute(node, "axis", 1) == 1)
 
 
 def _flatten_before_turning(net: Net) -> bool:
@@ -363,11 +240,11 @@ def _flatten_before_turning(net: Net) -> bool:
         order = _order(net, turn)
         if order[0] != 0:
             continue
-        rows = weights if _attribute(node, "transB", 0) else weights.T
+        rows = weights if attribute(node, "transB", 0) else weights.T
         sides = [net.shapes[turn.input[0]][axis] for axis in order[1:]]
         back = [1 + order[1:].index(axis) for axis in range(1, len(order))]
         turned = rows.reshape(-1, *sides).transpose(0, *back).reshape(len(rows), -1)
-        _set(node, "transB", 1)
+        set_attribute(node, "transB", 1)
         node.input[1] = net.store(turned, node.input[1])
         flatten.input[0] = turn.input[0]
         return True
@@ -396,96 +273,13 @@ def _is_dense(node: NodeProto) -> bool:
 
 def _respell_gemm(net: Net, node: NodeProto) -> None:
     weights = net.constants[node.input[1]]
-    rows = (weights if _attribute(node, "transB", 0) else weights.T) * _attribute(
-        node, "alpha", 1.0
-    )
+    rows = (weights if attribute(node, "transB", 0) else weights.T) * attribute(node, "alpha", 1.0)
     inputs = [node.input[0], net.store(rows, node.input[1])]
     bias = net.constant(node, 2)
     if bias is not None:
-        spread = np.broadcast_to(bias.reshape(-1) * _attribute(node, "beta", 1.0), len(rows)).copy()
+        spread = np.broadcast_to(bias.reshape(-1) * attribute(node, "beta", 1.0), len(rows)).copy()
         inputs.append(net.store(spread, node.input[2]))
     net.put(node, "Gemm", inputs, transB=1)
-
-
-@dataclass(frozen=True)
-class _Affine:
-    """What a node does to each channel: value · gain + offset, (channels,) each or one."""
-
-    gain: np.ndarray
-    offset: np.ndarray
-
-
-def fold_scales(net: Net) -> bool:
-    """Fold batch normalisation, and sums and products with constants, into the layer before."""
-    for node in net.nodes:
-        affine = _affine_of(net, node)
-        if affine is None:
-            continue
-        source, _ = _mapped_input(net, node)
-        layer = net.maker(source)
-        if layer is None or layer.op_type not in ("Conv", "Gemm") or len(net.readers(source)) != 1:
-            continue
-        if net.constant(layer, 1) is None:
-            continue
-        _scale_layer(net, layer, affine)
-        node.input[0] = source  # the constant may stand first
-        net.drop(node)
-        return True
-    return False
-
-
-def _mapped_input(net: Net, node: NodeProto) -> tuple[str, int]:
-    index = 1 if len(node.input) > 1 and node.input[0] in net.constants else 0
-    return node.input[index], index
-
-
-def _affine_of(net: Net, node: NodeProto) -> _Affine | None:
-    if node.op_type == "BatchNormalization":
-        return _normalisation(net, node)
-    if node.op_type not in ("Add", "Sub", "Mul", "Div") or len(node.input) != 2:
-        return None
-    source, index = _mapped_input(net, node)
-    values = net.constant(node, 1 - index)
-    shape = net.shapes[source]
-    if values is None or source in net.constants or len(shape) < 2:
-        return None
-    flat = _per_channel(values, shape)
-    if flat is None or (node.op_type == "Div" and index == 1):
-        return None
-    one, zero = np.ones(1), np.zeros(1)
-    return {
-        "Add": _Affine(one, flat),
-        "Sub": _Affine(one, -flat) if index == 0 else _Affine(-one, flat),
-        "Mul": _Affine(flat, zero),
-        "Div": _Affine(1 / flat, zero),
-    }[node.op_type]
-
-
-def _per_channel(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Give a constant as (channels,) or (1,), if it is the same at every voxel."""
-    full = (1,) * (len(shape) - values.ndim) + values.shape
-    fits = len(full) == len(shape) and full[0] == 1 and set(full[2:]) <= {1}
-    return values.reshape(-1) if fits and full[1] in (1, shape[1]) else None
-
-
-def _normalisation(net: Net, node: NodeProto) -> _Affine:
-    scale, bias, mean, variance = (net.constants[name] for name in node.input[1:5])
-    gain = scale / np.sqrt(variance + _attribute(node, "epsilon", 1e-5))
-    return _Affine(gain, bias - mean * gain)
-
-
-def _scale_layer(net: Net, layer: NodeProto, affine: _Affine) -> None:
-    weights = net.constants[layer.input[1]]
-    n_out = len(weights)
-    gain = np.broadcast_to(affine.gain, n_out)
-    old = net.constant(layer, 2)
-    bias = (np.zeros(n_out) if old is None else old) * gain + affine.offset
-    layer.input[1] = net.store(
-        weights * gain.reshape(-1, *[1] * (weights.ndim - 1)), layer.input[1]
-    )
-    names = [*layer.input[:2], net.store(bias, layer.output[0] + "_bias")]
-    del layer.input[:]
-    layer.input.extend(names)
 
 
 def spell_activations(net: Net) -> bool:
@@ -549,48 +343,3 @@ PASSES: tuple[Callable[[Net], bool], ...] = (
     fold_scales,
     end_in_a_vector,
 )
-
-
-def scaled(net: Net, *, scale: float, offset: float) -> Net:
-    """Make the output scale · output + offset: in the last layer, or by a Mul and an Add behind it.
-
-    What of the kind stands behind the last activation already becomes part of it.
-    """
-    while (last := net.maker(net.output)) is not None:
-        affine = _affine_of(net, last)
-        if affine is None or last.op_type == "BatchNormalization":
-            break
-        offset += scale * float(affine.offset.item())
-        scale *= float(affine.gain.item())
-        net.output = _mapped_input(net, last)[0]
-        net.nodes.remove(last)
-    _sweep(net)
-    affine = _Affine(np.array([scale]), np.array([offset]))
-    if last is not None and last.op_type == "Gemm" and net.constant(last, 1) is not None:
-        _scale_layer(net, last, affine)
-        return net
-    if (scale, offset) == (1.0, 0.0):
-        return net
-    for op_type, value in (("Mul", scale), ("Add", offset)):
-        if op_type == "Mul" or value != 0:
-            end = f"{net.output}_{op_type.lower()}"
-            stored = net.store(np.array([value]), op_type.lower())
-            net.nodes.append(helper.make_node(op_type, [net.output, stored], [end], name=end))
-            net.output = end
-    return net
-
-
-def _attribute(node: NodeProto, name: str, usual: Any = None) -> Any:
-    found = next((each for each in node.attribute if each.name == name), None)
-    return usual if found is None else helper.get_attribute_value(found)
-
-
-def _unset(node: NodeProto, name: str) -> None:
-    kept = [each for each in node.attribute if each.name != name]
-    del node.attribute[:]
-    node.attribute.extend(kept)
-
-
-def _set(node: NodeProto, name: str, value: object) -> None:
-    _unset(node, name)
-    node.attribute.append(helper.make_attribute(name, value))

@@ -277,6 +277,50 @@ def test_a_running_variance_that_none_has_is_refused(variance, tmp_path):
         converted(made, tmp_path)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_dropout_that_drops_is_refused(training, tmp_path):
+    made = mean_of(node("Dropout", "m r t", "y"), r=0.5)
+    made.graph.initializer.append(numpy_helper.from_array(np.array(training), "t"))
+
+    if training:
+        with pytest.raises(ModelError, match="node Dropout 'y': expected inference mode"):
+            converted(made, tmp_path)
+    else:
+        assert operators(converted(made, tmp_path)) == {"GlobalAveragePool", "Flatten", "Mul"}
+
+
+def test_a_graph_that_is_right_for_one_number_of_patches_alone_is_refused(tmp_path):
+    # Pairs of patches share an output, which a batch of the two that are checked does not show.
+    made = model(
+        [
+            node("GlobalAveragePool", "x", "g"),
+            node("Reshape", "g two", "r"),
+            node("Mul", "r w", "y"),
+        ],
+        {"two": np.array([2, 1]), "w": np.float32([[1], [2]])},
+    )
+
+    with pytest.raises(ModelError, match=r"cannot run the graph|any number of patches"):
+        converted(made, tmp_path)
+
+
+def test_operators_of_a_newer_opset_stay(tmp_path):
+    made = model(
+        [
+            node("Concat", "x x", "c", axis=1),
+            node("GlobalAveragePool", "c", "g"),
+            node("Flatten", "g", "f"),
+            node("ReduceMean", "f axes", "y"),
+        ],
+        {"axes": np.array([1])},
+        opset=21,
+    )
+    path = converted(made, tmp_path)
+    values = patches(2, SHAPE)
+
+    np.testing.assert_allclose(answers(path, values, "onnx"), 2 * values.mean((1, 2, 3)), rtol=1e-6)
+
+
 def test_bytes_that_are_no_onnx_are_refused():
     for content in (b"", b"PK\x03\x04" * 9, b"\x08\x07"):
         with pytest.raises(ModelError, match="expected"):
