@@ -124,6 +124,8 @@ def direction(text: str) -> Point:
 
 def _three_numbers(text: str, expected: str) -> Point:
     try:
+        if not text.isascii() or "_" in text:  # float() takes digits of any script, and 1_0 for 10
+            raise ValueError
         x, y, z = (float(part) for part in text.split(","))
     except ValueError:
         x = y = z = math.nan

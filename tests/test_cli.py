@@ -58,6 +58,8 @@ def test_words_after_two_dashes_are_left_alone():
         (["predict", "image", "--left", "-1,2"], "expected X,Y,Z in mm such as -9,-18,-14"),
         (["predict", "image", "--left", "1,2,nan"], "expected X,Y,Z in mm"),
         (["predict", "image", "--left", "1,2,inf"], "expected X,Y,Z in mm"),
+        (["predict", "image", "--left", "1,2,1_0"], "expected X,Y,Z in mm"),
+        (["predict", "image", "--left", "1,2,\u0664"], "expected X,Y,Z in mm"),
         (["predict", "image", "--left"], "--left: expected one argument"),
         (["predict", "image", "--left", "--right", "1,2,3"], "--left: expected one argument"),
         (["predict", "image", "--left=1,2,3", "--left=1,2,3"], "--left is given twice"),

@@ -27,6 +27,14 @@ SPELLINGS = [
     ("sub-x", "x", ["a sub- prefix"]),
     ("sub_x", "sub-x", ["a sub- prefix"]),
     ("sub07", "sub-07", ["a sub- prefix"]),
+    ("sub.07", "sub-07", ["a sub- prefix"]),
+    ("sub-sub-x", "x", ["a sub- prefix"]),
+    ("a_1", "a-1", ["a hyphen or underscore"]),
+    ("'007", "007", ["an apostrophe"]),
+    ("7.", "7", ["a decimal zero"]),
+    ("1E5", "100000", ["case", "an exponent"]),
+    ("1e+5", "100000", ["an exponent"]),
+    ("\u0667", "7", ["Unicode form"]),
     ("SUB-007", "7", ["case", "a sub- prefix", "leading zeros"]),
 ]
 

@@ -120,7 +120,7 @@ ids = st.text(min_size=1, max_size=8).filter(
         and not is_missing(text)
     )
 )
-ratios = st.none() | st.floats(-1, 100, exclude_min=True, exclude_max=True)
+ratios = st.none() | st.floats(-1, 15, exclude_min=True, exclude_max=True)
 millimetres = st.floats(allow_nan=False, allow_infinity=False)
 words = {
     "reading": st.sampled_from([None, "intact", "lost"]),
@@ -227,12 +227,12 @@ def test_all_problems_are_said_at_once_in_the_order_of_the_lines(read):
         "line 6: expected a participant in one split, got train, and test on line 5",
         "line 7: expected reading intact or lost, got something else",
         "line 7: expected sbr to be a finite number, got another text",
-        "line 8: expected sbr between -1 and 100",
+        "line 8: expected sbr between -1 and 15",
         "line 8: expected x to be a finite number, got another text",
         "line 9: expected 9 cells, got 6",
         "line 10: expected cells of at most 131072 characters, with their quotes closed on the "
         "same line",
-        "line 11: expected sbr between -1 and 100",
+        "line 11: expected sbr between -1 and 15",
         "line 11: expected a participant_id that does not begin with = + - or @, which a "
         "spreadsheet would run as a formula",
         "line 12: expected one decimal sign, got a comma on line 12 and a point on line 2",

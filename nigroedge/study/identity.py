@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether two spellings of a participant's identity may be one person.
 
-A spreadsheet makes 7 of 007 and 7.0 of 7; people write sub-07, SUB-07 and sub-7 for one another; a
-Mac composes an umlaut in another way than Windows. Taken for two persons they end on both sides of
-a split, and no score says so.
+A spreadsheet makes 7 of 007, 7.0 of 7, 100000 of 1E5 and 007 of '007; people write sub-07, SUB-07,
+sub.7 and sub_07 for one another; a Mac composes an umlaut in another way than Windows. Taken for
+two persons they end on both sides of a split, and no score says so.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ _STEPS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("case", str.casefold),
     ("Unicode form", lambda text: _composed(text)),
     ("spaces", lambda text: "".join(text.split())),
-    ("a sub- prefix", lambda text: re.sub(r"^sub(?:[-_]+(?=.)|(?=[0-9]))", "", text)),
-    ("a decimal zero", lambda text: re.sub(r"^([0-9]+)[.,]0+$", r"\1", text)),
+    ("an apostrophe", lambda text: re.sub(r"^['\u2019](?=[0-9])", "", text)),
+    ("a hyphen or underscore", lambda text: re.sub(r"(?<!^sub)[-_]+", "-", text)),
+    ("a sub- prefix", lambda text: re.sub(r"^(?:sub(?:[-_.]+(?=.)|(?=[0-9])))+", "", text)),
+    ("an exponent", lambda text: re.sub(r"^([0-9]+)e\+?([0-9])$", _written_out, text)),
+    ("a decimal zero", lambda text: re.sub(r"^([0-9]+)[.,]0*$", r"\1", text)),
     ("leading zeros", lambda text: re.sub(r"(?<![0-9.,])0+(?=[0-9])", "", text)),
 )
 
@@ -50,6 +53,17 @@ def _without(identity: str, left_out: str | None) -> str:
 
 
 def _composed(text: str) -> str:
-    """Give a text in compatibility form NFKC, with one hyphen for every dash."""
-    normal = unicodedata.normalize("NFKC", text)
-    return "".join("-" if unicodedata.category(c) == "Pd" or c == "\u2212" else c for c in normal)
+    """Give a text in compatibility form NFKC, with one hyphen for every dash, digits 0 to 9."""
+    return "".join(map(_plain, unicodedata.normalize("NFKC", text)))
+
+
+def _plain(character: str) -> str:
+    """Give the digit or the hyphen that a character is in another script."""
+    if unicodedata.category(character) == "Pd" or character == "\u2212":
+        return "-"
+    return str(unicodedata.decimal(character, character))
+
+
+def _written_out(number: re.Match[str]) -> str:
+    """Give what a spreadsheet has read as a number with an exponent without it."""
+    return number[1] + "0" * int(number[2])

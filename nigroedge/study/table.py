@@ -34,6 +34,7 @@ from nigroedge.io.sheet import (
 )
 from nigroedge.io.writing import write_file
 from nigroedge.names import quoted
+from nigroedge.pipeline import MAX_SBR, MIN_SBR
 from nigroedge.study.identity import differences, person
 
 Side = Literal["left", "right"]
@@ -44,8 +45,8 @@ Vector = tuple[float, float, float]
 
 #: A row of a table takes about 150 bytes; no cohort comes near this.
 MAX_BYTES = 64 << 20
-#: No binding ratio comes near it: a larger one is a code for a missing value, or another quantity.
-MAX_SBR = 100.0
+#: A prediction may be poor, and is scored; one beyond this is a code, or another quantity.
+_MAX_PREDICTION = 100.0
 
 #: Columns of words, and the words.
 WORDS: Mapping[str, tuple[str, ...]] = {
@@ -337,9 +338,10 @@ class _Reading:
 
     def _sbr(self, name: str) -> float | None:
         value = self._number(name)
-        lowest = -1.0 if name in _BINDING_RATIOS else -MAX_SBR
-        if value is not None and not lowest < value < MAX_SBR:
-            self.problems.append(f"expected {_shown(name)} between {lowest:g} and {MAX_SBR:g}")
+        ratio = name in _BINDING_RATIOS
+        low, high = (MIN_SBR, MAX_SBR) if ratio else (-_MAX_PREDICTION, _MAX_PREDICTION)
+        if value is not None and not low < value < high:
+            self.problems.append(f"expected {_shown(name)} between {low:g} and {high:g}")
             return None
         return value
 
