@@ -60,7 +60,7 @@ CTEST_thread := -R 'test_capi|test_network'
 sanitize-%:
 	cmake -S csrc -B build/$@ -DCMAKE_BUILD_TYPE=Debug -DNIGROEDGE_TESTS=ON -DNIGROEDGE_SANITIZE=$*
 	cmake --build build/$@ --parallel 2
-	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ctest --test-dir build/$@ --output-on-failure $(CTEST_$*)
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ctest --test-dir build/$@ --output-on-failure --parallel 2 $(CTEST_$*)
 
 embed-loop:
 	cmake -S csrc -B build/embed-loop -DNIGROEDGE_TESTS=ON
@@ -72,7 +72,7 @@ test-arm:
 	  -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_EXE_LINKER_FLAGS=-static \
 	  -DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64
 	cmake --build build/arm --parallel 2
-	ctest --test-dir build/arm --output-on-failure
+	ctest --test-dir build/arm --output-on-failure --parallel 2
 
 fuzz: $(VENV)/.test
 	cmake -S csrc -B build/fuzz -DNIGROEDGE_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++

@@ -175,7 +175,7 @@ std::string file_of(const Branched& branched) {
     return file.bytes();
 }
 
-constexpr std::size_t kPatches = 5;
+constexpr std::size_t kPatches = 3;
 
 struct Answers {
     std::vector<float> outputs, features;
@@ -208,11 +208,13 @@ void test_bits(const Net& net, check::Digest& digest) {
     digest.add(want.features);
     constexpr struct {
         std::size_t n_threads, batch;
-    } kWays[] = {{3, 5}, {8, 2}, {1, 1}, {1, 2}, {1, 5}, {2, 2}};
-    // What branches and windows add does not know of batches: two ways are enough, and sanitizers
-    // take minutes.
-    const std::size_t n_ways = std::is_same_v<Net, Branched> ? 2 : std::size(kWays);
-    for (const Kernels& kernels : nigro::kernels::available())
+    } kWays[] = {{3, 3}, {8, 2}, {1, 1}, {1, 2}, {1, 3}, {2, 2}};
+    for (const Kernels& kernels : nigro::kernels::available()) {
+        // The answers wanted are one lane's already, and under the sanitizers, where an fma is a
+        // call, each more takes a minute; what branches and windows add does not know of batches.
+        const std::size_t n_ways = kernels.name == std::string("scalar") ? 1
+                                   : std::is_same_v<Net, Branched>       ? 2
+                                                                         : std::size(kWays);
         for (std::size_t i = 0; i < n_ways; ++i) {
             const auto& way = kWays[i];
             const Answers got = run(file, kernels, way.n_threads, way.batch, patches);
@@ -222,6 +224,7 @@ void test_bits(const Net& net, check::Digest& digest) {
             check::that(check::same(want.outputs, got.outputs), what);
             check::that(check::same(want.features, got.features), what + ": features");
         }
+    }
 }
 
 }  // namespace
@@ -231,8 +234,8 @@ int main() {
     for (const Chain& chain : kChains) test_bits(chain, chains);
     for (const Branched& net : kBranched) test_bits(net, branched);
     // Made on x86-64; emulated 64-bit Arm must come to the same.
-    constexpr std::uint64_t kChainDigest = 4579033103327593432U,
-                            kBranchedDigest = 2628057170065242100U;
+    constexpr std::uint64_t kChainDigest = 8713742840308476813U,
+                            kBranchedDigest = 17193943558389033683U;
     check::that(chains.value() == kChainDigest, "chains " + std::to_string(chains.value()));
     check::that(branched.value() == kBranchedDigest,
                 "branched " + std::to_string(branched.value()));
