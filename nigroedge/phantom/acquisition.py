@@ -37,6 +37,7 @@ from nigroedge.phantom.subject import (
     generator,
 )
 from nigroedge.smwi import METHODS, Method, MultiEcho, SmwiResult, reconstruct
+from nigroedge.smwi.tv import TvOptions
 from nigroedge.volume import Volume
 
 Shape = tuple[int, int, int]
@@ -53,6 +54,8 @@ _MOTION_SD, _MOTION_MAX = 0.12, 0.3
 METHOD = replace(
     METHODS["best"],
     unwrap="laplacian",
+    background="vsharp",
+    tv_lambda=TvOptions.regularisation,
     vsharp_radii_mm=(6.0, 4.0, 2.0),
     tv_iterations=10,
     margin_mm=8.0,
