@@ -16,7 +16,7 @@ from nigroedge.smwi.dipole import tkd
 from nigroedge.smwi.fourier import FourierGrid
 from nigroedge.smwi.kernels import dipole_kernel, field_direction
 from nigroedge.smwi.masked import MaskedMap
-from nigroedge.smwi.single_step import OPTIONS, single_step_tv
+from nigroedge.smwi.single_step import single_step_tv
 from nigroedge.smwi.solvers import Stopping
 from nigroedge.smwi.tv import tv_admm
 from tests.smwi_phantom import VOXEL_MM, local_field, make_head, total_field
@@ -24,7 +24,7 @@ from tests.test_smwi_background import GRID, MASK, SHAPE, X, Y, Z, dipole_at
 from tests.test_smwi_dipole import NOISE_PPM, nrmse
 
 UPRIGHT = (0.0, 0.0, 1.0)
-FEW = replace(OPTIONS, stopping=Stopping(tolerance=0, iterations=25))
+FEW = Stopping(tolerance=0, iterations=15)
 
 
 @functools.cache
@@ -82,7 +82,7 @@ def test_the_field_of_a_source_beyond_the_slab_makes_next_to_no_susceptibility(s
     inner *= np.float32(outer[MASK].std() / inner[MASK].std())
 
     made = [
-        single_step_tv(MaskedMap(field, MASK, GRID), UPRIGHT, options=FEW)[1].chi
+        single_step_tv(MaskedMap(field, MASK, GRID), UPRIGHT, stopping=FEW)[1].chi
         for field in (outer, inner)
     ]
 
@@ -98,7 +98,7 @@ def test_a_constant_and_a_slope_of_the_field_change_nothing(constant, x, y, z):
     shifted = (field + constant + x * X + y * Y + z * Z).astype(np.float32)
 
     plain, moved = (
-        single_step_tv(MaskedMap(f, MASK, GRID), UPRIGHT, options=FEW)[1].chi
+        single_step_tv(MaskedMap(f, MASK, GRID), UPRIGHT, stopping=FEW)[1].chi
         for f in (field, shifted)
     )
 
@@ -118,7 +118,7 @@ def test_voxels_of_no_weight_are_not_believed():
 
     bad = MaskedMap(spoilt, head.mask, field.grid)
     (local, trusting), (_, wary) = (
-        single_step_tv(bad, b0, weight=w, options=FEW) for w in (None, weight)
+        single_step_tv(bad, b0, weight=w, stopping=FEW) for w in (None, weight)
     )
 
     far = local.mask & (weight > 0)

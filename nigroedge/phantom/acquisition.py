@@ -37,7 +37,6 @@ from nigroedge.phantom.subject import (
     generator,
 )
 from nigroedge.smwi import METHODS, Method, MultiEcho, SmwiResult, reconstruct
-from nigroedge.smwi.tv import TvOptions
 from nigroedge.volume import Volume
 
 Shape = tuple[int, int, int]
@@ -55,7 +54,6 @@ METHOD = replace(
     METHODS["best"],
     unwrap="laplacian",
     background="vsharp",
-    tv_lambda=TvOptions.regularisation,
     vsharp_radii_mm=(6.0, 4.0, 2.0),
     tv_iterations=10,
     margin_mm=8.0,

@@ -78,6 +78,7 @@ def minimise(
     regularisation: float,
     penalties: Penalties,
     stopping: Stopping,
+    start: Floats | None = None,
     step: Step = ignore,
 ) -> Minimum:
     """Minimise the sum of the data's terms + λ ‖∇χ‖₁, with χ = 0 outside the support.
@@ -96,10 +97,14 @@ def minimise(
     penalties : Penalties
     stopping : Stopping
         When χ changes by no more than this part of itself, or after as many rounds.
+    start : (nx, ny, nz) float32, optional
+        A χ near the minimum; 0 by default.
     step : callable
         Called after each round, with the part of all of them that is done.
     """
     state = _Admm.start(_Problem.of(grid, data, support, regularisation, penalties))
+    if start is not None:
+        state.move_to(grid.pad(start))
     change, n = 1.0, 0
     for n in range(1, stopping.iterations + 1):
         change = state.iterate()
@@ -203,13 +208,22 @@ class _Admm:
         spectrum = self._solve_chi()
         chi = problem.grid.inverse(spectrum)
         change = _relative_change(chi, self.chi)
+        self._judge(chi, spectrum)
+        return change
+
+    def move_to(self, chi: Floats) -> None:
+        """Take a χ as if the round before the first had found it."""
+        self._judge(chi, self.problem.grid.forward(chi))
+
+    def _judge(self, chi: Floats, spectrum: Complexes) -> None:
+        """Hold the images of a new χ against what each term wants of its copy."""
+        problem = self.problem
         self.chi = chi
         self._shrink_gradient()
         for field in problem.fields:
             field.fit(problem.grid.inverse(spectrum * field.kernel))
         # χ inside, 0 outside: the dual is the sum of what was outside.
         self.outer_dual += np.where(problem.support, np.float32(0), chi)
-        return change
 
     def _solve_chi(self) -> Complexes:
         problem, grid = self.problem, self.problem.grid

@@ -16,8 +16,7 @@ from nigroedge.smwi.background import (
 from nigroedge.smwi.channels import OFFSET_SIGMA_VOXELS
 from nigroedge.smwi.dipole import TKD_THRESHOLD
 from nigroedge.smwi.mask import OPENING_MM
-from nigroedge.smwi.single_step import OPTIONS as SINGLE_STEP
-from nigroedge.smwi.single_step import RADII_MM
+from nigroedge.smwi.single_step import FINE_STOPPING, RADII_MM
 from nigroedge.smwi.tv import TvOptions
 from nigroedge.smwi.weighting import CHI_THRESHOLD_PPM, POWER
 
@@ -36,8 +35,9 @@ class Method:
         In one step with the background: 'tv'.
     single_step_radii_mm : tuple of float
         Balls of the single step, falling.
-    tv_lambda : float
-        Weight of the gradient, ppm·mm, of 'tv' in either way.
+    tv_lambda : float, optional
+        Weight of the gradient in 'tv', ppm·mm. By default 4e-5 after a background removal of its
+        own, and by the field's noise in a single step.
     margin_mm : float
         Padding of the Fourier transforms; at least the largest radius of the background removal.
 
@@ -60,7 +60,7 @@ class Method:
     resharp_radius_mm: float = RESHARP_RADIUS_MM
     resharp_lambda: float = RESHARP_LAMBDA
     tkd_threshold: float = TKD_THRESHOLD
-    tv_lambda: float = TvOptions.regularisation
+    tv_lambda: float | None = None
     tv_iterations: int = TvOptions.stopping.iterations
     margin_mm: float = 24.0
 
@@ -77,5 +77,7 @@ METHODS = {
     # Fewer balls and a closed-form inversion: for a first look.
     "fast": Method("laplacian", "vsharp", "tkd", vsharp_radii_mm=(6.0, 4.0, 2.0)),
     # What scored best, step by step (docs/notes/smwi.md).
-    "best": Method("exact", "single-step", "tv", tv_lambda=SINGLE_STEP.regularisation),
+    "best": Method(
+        "exact", "single-step", "tv", tv_iterations=FINE_STOPPING.iterations, margin_mm=12.0
+    ),
 }

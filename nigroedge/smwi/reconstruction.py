@@ -24,7 +24,7 @@ from nigroedge.smwi.mask import brain_mask, checked_mask
 from nigroedge.smwi.masked import MaskedMap, inside
 from nigroedge.smwi.method import METHODS, Method
 from nigroedge.smwi.scan import MultiEcho
-from nigroedge.smwi.single_step import single_step_tv
+from nigroedge.smwi.single_step import FINE_STOPPING, single_step_tv
 from nigroedge.smwi.solvers import Step
 from nigroedge.smwi.tv import TvOptions, tv_admm
 from nigroedge.smwi.unwrap import unwrap_exact, unwrap_laplacian, wrap
@@ -258,7 +258,8 @@ class _Run:
             self.scan.b0,
             weight=weight,
             radii_mm=self.method.single_step_radii_mm,
-            options=self._tv_options(),
+            regularisation=self.method.tv_lambda,
+            stopping=replace(FINE_STOPPING, iterations=self.method.tv_iterations),
             step=self._begun("dipole"),
         )
 
@@ -276,12 +277,10 @@ class _Run:
             return tkd(local, b0, threshold=self.method.tkd_threshold)
         if self.method.dipole == "ilsqr":
             return ilsqr(local, b0, step=step)
-        options, support = self._tv_options(), inner.mask
-        return tv_admm(local, b0, weight=weight, support=support, options=options, step=step)
-
-    def _tv_options(self) -> TvOptions:
+        given = self.method.tv_lambda
         stopping = replace(TvOptions.stopping, iterations=self.method.tv_iterations)
-        return TvOptions(self.method.tv_lambda, stopping)
+        options = TvOptions(TvOptions.regularisation if given is None else given, stopping)
+        return tv_admm(local, b0, weight=weight, support=inner.mask, options=options, step=step)
 
     def _begun(self, stage: str) -> Step:
         """Say that a stage begins, and give what says how far it is."""

@@ -11,25 +11,35 @@ balls of Li 2011 and Wu 2012). Sources outside the mask pass no ball, so they ne
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from nigroedge.smwi.admm import Datum, Penalties, minimise
+from nigroedge.smwi.admm import Datum, Minimum, Penalties, minimise
+from nigroedge.smwi.coarse import Blocks
 from nigroedge.smwi.dipole import Susceptibility, referenced
-from nigroedge.smwi.fourier import Floats, Vector3
+from nigroedge.smwi.fourier import Floats, Mask, Vector3
 from nigroedge.smwi.high_pass import shells
 from nigroedge.smwi.kernels import dipole_kernel
 from nigroedge.smwi.masked import MaskedMap
+from nigroedge.smwi.noise import noise_sd
 from nigroedge.smwi.solvers import Step, Stopping, ignore
-from nigroedge.smwi.tv import TvOptions, normalised_weight
+from nigroedge.smwi.tv import normalised_weight
 
 #: Balls of 6 mm hold what is known of large scales, balls of 2 mm keep the rim. Each costs two
 #: transforms a round; more of them change little (docs/notes/smwi.md).
 RADII_MM = (6.0, 2.0)
+#: λ for a field whose noise is 1, mm: chosen like the penalties (docs/notes/smwi.md).
+LAMBDA_TO_NOISE = 0.011
 #: A wave of 60 mm passes a ball of 6 mm and the dipole with a hundredth of its height, 1e-4 in
-#: the sum of squares: the other penalties must not hold it.
-PENALTIES = Penalties(gradient=200.0, data=0.01, support=1e-5)
-OPTIONS = TvOptions(regularisation=5e-6, stopping=Stopping(tolerance=5e-4, iterations=60))
+#: the sum of squares: the penalty that holds χ where it was must be smaller. First on voxels of a
+#: millimetre with a small penalty of the data, for large scales, then on all for the rest.
+COARSE = Penalties(gradient=100.0, data=0.01, support=1e-5)
+COARSE_STOPPING = Stopping(tolerance=5e-4, iterations=80)
+FINE = Penalties(gradient=100.0, data=0.03, support=1e-5)
+FINE_STOPPING = Stopping(tolerance=5e-4, iterations=30)
+#: The part of the time that the coarse voxels take.
+_COARSE_PART = 0.3
 
 
 def single_step_tv(
@@ -38,12 +48,14 @@ def single_step_tv(
     *,
     weight: Floats | None = None,
     radii_mm: Sequence[float] = RADII_MM,
-    options: TvOptions = OPTIONS,
+    regularisation: float | None = None,
+    stopping: Stopping = FINE_STOPPING,
     step: Step = ignore,
 ) -> tuple[MaskedMap, Susceptibility]:
     """Minimise ½ Σᵣ ‖W Mᵣ (1 − ballᵣ) (D χ − field)‖² + λ ‖∇χ‖₁, with χ = 0 outside the mask.
 
-    Mᵣ is where the ball of radius r is the largest that fits.
+    Mᵣ is where the ball of radius r is the largest that fits. Found from a start on voxels of about
+    a millimetre, which are too coarse for nigrosome-1 and quick at what is larger.
 
     Parameters
     ----------
@@ -55,16 +67,19 @@ def single_step_tv(
         W, any scale (it is divided by its mean over the mask); the mask alone by default.
     radii_mm : sequence of float
         Falling.
-    options : TvOptions
+    regularisation : float, optional
+        λ, ppm·mm; by default LAMBDA_TO_NOISE of the field's noise.
+    stopping : Stopping
+        When χ changes by no more than this part of itself, or after as many rounds.
     step : callable
-        Called after each iteration, with the part of all of them that is done.
+        Called after each round, with the part of all of them that is done.
 
     Returns
     -------
     local : MaskedMap
         The field of χ, ppm, within the mask without the rim into which no ball fits.
     susceptibility : Susceptibility
-        Within the same mask.
+        Within the same mask; λ stands beside it.
 
     Raises
     ------
@@ -72,22 +87,60 @@ def single_step_tv(
         If the smallest ball fits into less than 5 % of the mask.
     """
     grid = total.grid
-    dipole = dipole_kernel(grid, b0)
     trust = normalised_weight(weight, total.mask)
-    left = np.zeros(grid.shape, bool)
-    data = []
-    for shell in shells(total, radii_mm):
-        left |= shell.where
-        data.append(Datum(shell.kernel * dipole, shell.values, trust * shell.where))
-    found = minimise(
-        grid,
-        data,
-        total.mask,
-        regularisation=options.regularisation,
-        penalties=PENALTIES,
-        stopping=options.stopping,
-        step=step,
+    lam = LAMBDA_TO_NOISE * noise_sd(total) if regularisation is None else regularisation
+    fine = _Passed.of(total, b0, trust, radii_mm)
+    blocks = Blocks(grid)
+    coarse_total, coarse_weight = blocks.coarsened(total, trust)
+    coarse_trust = normalised_weight(coarse_weight, coarse_total.mask)
+    coarse = _Passed.of(coarse_total, b0, coarse_trust, radii_mm)
+    start = coarse.minimise(lam, COARSE, COARSE_STOPPING, None, lambda d: step(d * _COARSE_PART))
+    found = fine.minimise(
+        lam,
+        FINE,
+        stopping,
+        np.where(total.mask, blocks.refined(start.chi), np.float32(0)),
+        lambda done: step(_COARSE_PART + done * (1 - _COARSE_PART)),
     )
-    local = grid.convolve(np.where(total.mask, found.chi, np.float32(0)), dipole)
-    susceptibility = Susceptibility(referenced(found.chi, left), found.solver)
-    return MaskedMap(local, left, grid), susceptibility
+    local = grid.convolve(np.where(total.mask, found.chi, np.float32(0)), dipole_kernel(grid, b0))
+    solver = {**found.solver, "lambda": lam}
+    return MaskedMap(local, fine.left, grid), Susceptibility(
+        referenced(found.chi, fine.left), solver
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Passed:
+    """A total field passed through the balls."""
+
+    total: MaskedMap
+    data: list[Datum]
+    left: Mask
+
+    @classmethod
+    def of(cls, total: MaskedMap, b0: Vector3, trust: Floats, radii_mm: Sequence[float]) -> _Passed:
+        dipole = dipole_kernel(total.grid, b0)
+        data, left = [], np.zeros(total.grid.shape, bool)
+        for shell in shells(total, radii_mm):
+            data.append(Datum(shell.kernel * dipole, shell.values, trust * shell.where))
+            left |= shell.where
+        return cls(total, data, left)
+
+    def minimise(
+        self,
+        regularisation: float,
+        penalties: Penalties,
+        stopping: Stopping,
+        start: Floats | None,
+        step: Step,
+    ) -> Minimum:
+        return minimise(
+            self.total.grid,
+            self.data,
+            self.total.mask,
+            regularisation=regularisation,
+            penalties=penalties,
+            stopping=stopping,
+            start=start,
+            step=step,
+        )
