@@ -8,12 +8,12 @@ from bench.smwi_answers import FIRST_SEED, participant, summary, wanted
 
 def test_the_summary_can_be_checked_by_hand():
     rows = [
-        {"sbr": [4.5, 2.5], "sbr_true_chi": [4.4, 4.5], "seconds": 1.0},  # the second one crosses
+        {"sbr": [4.5, 2.2], "sbr_true_chi": [4.4, 4.5], "seconds": 1.0},  # the second one crosses
         {"sbr": [3.2, 4.1], "sbr_true_chi": [2.9, 4.1], "seconds": 3.0},  # nobody does
     ]
 
-    # Of 0, 0.1, 0.3 and 2.0: numpy's quantiles, between the second and third, the third and fourth.
-    assert "0.20 | 1.75 | 2.00 | -0.400 | 1 | 2.0" == summary(rows)
+    # Of 0, 0.1, 0.3 and 2.3: midway between the second and third; 0.3 + 0.85 · 2.0.
+    assert "0.20 | 2.00 | 2.30 | -0.475 | 1 | 2.0" == summary(rows)
 
 
 def test_what_the_file_holds_is_not_made_again(tmp_path):
