@@ -137,12 +137,14 @@ class Program:
         except (BlockingIOError, RuntimeError) as error:
             if _is_of_threads(error):
                 return complain(_NO_THREAD, REFUSED)
+            if os.strerror(errno.ENOMEM) in str(error):  # as torch says it
+                return complain.of_memory(error)
             return complain.of_a_bug(error)
         except OSError as error:  # such as a full disk below our output
             _abandon_output()
             return complain(f"cannot read or write: {error}", REFUSED)
         except MemoryError as error:
-            return complain(f"expected enough memory, got none: {error}".rstrip(": "), REFUSED)
+            return complain.of_memory(error)
         except ImportError as error:
             return self._not_imported(error, complain)
         except Exception as error:
@@ -172,7 +174,7 @@ class Program:
     def _not_imported(self, error: ImportError, complain: _Complaints) -> int:
         """Say what keeps a package from being imported, if it is not ours to see to that."""
         if lacks_memory(error):
-            return complain(f"expected enough memory, got none: {reason_of(error)}", REFUSED)
+            return complain.of_memory(reason_of(error))
         is_absent = isinstance(error, ModuleNotFoundError)
         is_ours = _package(error.name or "") in {"nigroedge", _package(self.commands)}
         if is_ours or (is_absent and self.extra is None):
@@ -239,6 +241,9 @@ class _Complaints:
     def __call__(self, message: object, code: int) -> int:
         _print(f"{self.speaker}: {one_line(str(message))}", to_stderr=True)
         return code
+
+    def of_memory(self, reason: object) -> int:
+        return self(f"expected enough memory, got none: {reason}".rstrip(": "), REFUSED)
 
     def of_each(self, error: TableError) -> int:
         heading, *problems = str(error).split("\n")

@@ -248,11 +248,11 @@ def test_export_needs_no_thread_for_its_help(threads):
 def test_export_that_gets_no_thread_says_so_or_needs_none(threads, tmp_path):
     command = ("init", "--preset", "slim", "-o", tmp_path / "m.onnx")
     if (os.cpu_count() or 1) > 1:
-        done = python_export(*command, **threads(0), OMP_NUM_THREADS="2")
+        done = python_export(*command, **{**threads(0), "OMP_NUM_THREADS": "2"})
         assert (1, "", 1) == (done.returncode, done.stdout, done.stderr.count("\n"))
         assert done.stderr.startswith("export init: expected the threads asked for")
         assert "OMP_NUM_THREADS=1" in done.stderr
-    alone = python_export(*command, **threads(0), OMP_NUM_THREADS="1")
+    alone = python_export(*command, **{**threads(0), "OMP_NUM_THREADS": "1"})
 
     assert (0, "") == (alone.returncode, alone.stderr)
 
@@ -274,6 +274,17 @@ def test_libraries_that_get_no_memory_are_one_line(program, megabytes):
 
     assert (1, "", 1) == (done.returncode, done.stdout, done.stderr.count("\n"))
     assert done.stderr.startswith(f"{program}: expected enough memory, got none: lib")
+
+
+def test_memory_that_torch_does_not_get_is_no_bug_of_ours(capsys, monkeypatch):
+    torch_says = (
+        "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: "
+        "you tried to allocate 172800000 bytes. Error code 12 (Cannot allocate memory)"
+    )
+    monkeypatch.setattr(cli, "_run", lambda *_: _raise(RuntimeError(torch_says)))
+
+    assert 1 == cli.main(["info"])
+    assert "expected enough memory, got none: [enforce fail" in capsys.readouterr().err
 
 
 def test_what_cannot_be_imported_is_a_bug_if_it_is_ours(capsys, monkeypatch):
