@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from export.conventions import Conventions
 from export.from_torch import export
 from export.imported import convert, read_net
+from export.onnx_network import read_network
 from nigroedge.errors import ModelError
 from nigroedge.model import load_model
 from tests import strangers
@@ -48,7 +49,10 @@ def test_networks_of_others_run_natively_and_give_their_answers(factory, tmp_pat
     values = patches(4, shape)
     with torch.inference_mode():
         want = 2 * network(torch.from_numpy(values[:, None])).reshape(-1).numpy() + 0.5
+        rebuilt = read_network(path).double()(torch.from_numpy(values[:, None]).double())
 
+    # What parity compares the engines with gives it too; `want` itself is float32.
+    assert np.abs(rebuilt[:, 0].numpy() - want).max() <= 1e-4 * max(1, want.std())
     assert operators(path) <= NATIVE_OPS
     for engine in ("native", "onnx", "openvino"):
         # The promise of float engines against torch, in units of the answers' SD.
@@ -63,7 +67,9 @@ def test_what_the_built_in_engine_lacks_runs_on_others(tmp_path):
     values = patches(2, shape)
     with torch.inference_mode():
         want = 2 * network(torch.from_numpy(values[:, None])).reshape(-1).numpy()
+        rebuilt = read_network(path)(torch.from_numpy(values[:, None]))
 
+    assert np.abs(rebuilt[:, 0].numpy() - want).max() <= 1e-4
     with pytest.raises(ModelError, match=r"does not run node Concat '.*engine 'onnx'"):
         load_model(path)
     for engine in ("onnx", "openvino"):
