@@ -88,7 +88,7 @@ def windows(draw):
     return op_type, said, draw(st.integers(0, 99))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(windows())
 def test_any_window_is_as_onnx_runtime_has_it(drawn):
     op_type, said, seed = drawn
