@@ -7,6 +7,9 @@ from pathlib import Path
 
 # onnxruntime reports usage unless told not to, and some tests import it by themselves.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+# Workers share the processors: threads of torch in each would wait for those of the others.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

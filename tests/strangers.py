@@ -6,10 +6,18 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F  # noqa: N812 - its customary name
+
+from export.network import PRESETS
+from export.network import build as build_preset
 
 
 def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Give every batch normalisation statistics as training leaves them."""
+    """Give every batch normalisation statistics as training leaves them, and layers He's weights.
+
+    With those patches that differ get answers that differ, as of a trained network: torch's own
+    first weights would give all of them nearly the same.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def draw(tensor: torch.Tensor, low: float, high: float) -> None:
@@ -17,6 +25,8 @@ def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
             tensor.copy_(torch.rand(tensor.shape, generator=generator) * (high - low) + low)
 
     for module in network.modules():
+        if isinstance(module, nn.Conv3d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             draw(module.running_mean, -0.2, 0.2)
             draw(module.running_var, 0.5, 2)
@@ -156,7 +166,7 @@ class Block(nn.Module):
 
 
 def r3d_18() -> nn.Module:
-    """Build torchvision's r3d_18 with one channel, narrow; its package wants CUDA."""
+    """Write torchvision's r3d_18 with one channel out anew, narrow: it runs without its package."""
     layers = conv(1, 8, kernel_size=(3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3))
     n_in = 8
     for width, stride in ((8, 1), (16, 2), (32, 2), (64, 2)):
@@ -165,9 +175,67 @@ def r3d_18() -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(64, 1))
 
 
+def torchvision_r3d_18() -> nn.Module:
+    """Torchvision's own r3d_18 with one channel, at its full width."""
+    video = pytest.importorskip("torchvision.models.video", reason="pip install torchvision")
+    network: nn.Module = video.r3d_18(weights=None, num_classes=1)
+    network.stem[0] = nn.Conv3d(1, 64, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False)
+    return network
+
+
 def densenet() -> nn.Module:
-    """MONAI's DenseNet-121, narrow: it concatenates, which the built-in engine does not."""
-    return monai("DenseNet121", in_channels=1, out_channels=1, init_features=8, growth_rate=4)
+    """MONAI's DenseNet-121, whole: it normalises before it convolves, and concatenates."""
+    return monai("DenseNet121", in_channels=1, out_channels=1)
+
+
+class OfTheMethod(nn.Module):
+    """One of our presets as a stranger writes it: functions in forward, a shape worked out there.
+
+    Its parameters are those of ours, in their order.
+    """
+
+    def __init__(self, preset: str) -> None:
+        super().__init__()
+        self.row = PRESETS[preset]
+        ours = build_preset(preset, PRESET_SHAPES[preset]).modules()
+        layers = [each for each in ours if isinstance(each, nn.Conv3d | nn.Linear)]
+        self.convolutions = nn.ModuleList(x for x in layers if isinstance(x, nn.Conv3d))
+        self.dense = nn.ModuleList(x for x in layers if isinstance(x, nn.Linear))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Predict."""
+        left = iter(self.convolutions)
+        for _ in self.row.channels:
+            x = F.relu(next(left)(x))
+            shortcut = x
+            x = next(left)(x)
+            if self.row.residual:
+                x = shortcut + next(left)(F.relu(x))
+            x = F.max_pool3d(F.relu(x), 2)
+        x = x.reshape(x.shape[0], -1)
+        for layer in self.dense[:-1]:
+            x = F.relu(layer(x))
+        return self.dense[-1](x)
+
+
+def bae2023() -> nn.Module:
+    """Three VGG blocks of Bae 2023."""
+    return OfTheMethod("bae2023")
+
+
+def slim() -> nn.Module:
+    """The same at a quarter of the width."""
+    return OfTheMethod("slim")
+
+
+def mri_dat() -> nn.Module:
+    """The layout of the group's released weights."""
+    return OfTheMethod("mri-dat")
+
+
+def resnet() -> nn.Module:
+    """The comparison of Bae 2023."""
+    return OfTheMethod("resnet")
 
 
 class Concatenated(nn.Module):
@@ -184,18 +252,27 @@ class Concatenated(nn.Module):
 
 
 #: Those whose operators the built-in engine has, and those that other engines run.
+METHOD = {"bae2023": bae2023, "slim": slim, "mri-dat": mri_dat, "resnet": resnet}
 NATIVE = [
     *(vgg, vgg_plain, GlobalHead, Scaled, Viewed, sfcn, leaky_strided, elu_softplus),
-    *(resnet10, resnet18, r3d_18),
+    *(resnet10, resnet18, r3d_18, torchvision_r3d_18, *METHOD.values()),
 ]
-OTHERS = [densenet]
+OTHERS = [densenet, Concatenated]
+#: torch's current exporter takes seconds for each, and spells the heads of these unlike the older.
+BY_DYNAMO = {GlobalHead, Viewed, elu_softplus}
+
+#: The least that their pools leave something of.
+PRESET_SHAPES = dict.fromkeys(PRESETS, (8, 8, 8)) | {"mri-dat": (16, 16, 16)}
+_SHAPES = {METHOD[name]: shape for name, shape in PRESET_SHAPES.items()} | {
+    densenet: (32, 32, 32),
+    r3d_18: (20, 20, 16),
+    torchvision_r3d_18: (20, 20, 16),
+}
 
 
 def shape_of(factory: object) -> tuple[int, int, int]:
     """Voxels of a patch: small, but for those that shrink it much."""
-    return (
-        (32, 32, 32) if factory is densenet else (20, 20, 16) if factory is r3d_18 else (12, 10, 8)
-    )
+    return _SHAPES.get(factory, (12, 10, 8))  # type: ignore[call-overload,no-any-return]
 
 
 def build(factory: object, seed: int = 0) -> nn.Module:

@@ -68,9 +68,9 @@ def test_the_library_needs_the_c_library_alone():
 # ------------------------------------------------------------------------------------ C++ programs
 
 
-@pytest.mark.parametrize("name", ["test_capi", "test_capi_memory"])
+@pytest.mark.parametrize("name", ["test_capi", "test_capi_refusals", "test_capi_memory"])
 def test_the_c_programs_pass_on_the_shared_library(tmp_path, name):
-    """Refusals, threads, flat memory, and each allocation failing; ctest runs them sanitized."""
+    """Answers, refusals, memory, each allocation failing; ctest runs them sanitized."""
     library = nigroedge.get_library()
     run(
         *("c++", "-std=c++17", "-O0", *STRICT, f"-I{nigroedge.get_include()}"),

@@ -4,24 +4,16 @@
 import numpy as np
 import onnx
 import pytest
-import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from export.conventions import Conventions
-from export.from_torch import export
 from export.imported import convert, read_net
-from export.onnx_network import read_network
 from nigroedge.errors import ModelError
 from nigroedge.model import load_model
-from tests import strangers
 from tests.onnx_files import CARD
 
 SHAPE = (6, 5, 4)
 SAID = Conventions(side="both", normalize="minmax", axes="ALI", scale=2.0)
-NATIVE_OPS = {
-    *("Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "Add", "Relu", "LeakyRelu", "Elu"),
-    *("Sigmoid", "Softplus", "Flatten", "Gemm", "Mul"),
-}
 
 
 def patches(n, shape, seed=0):
@@ -34,46 +26,6 @@ def operators(path):
 
 def answers(path, values, engine=None):
     return load_model(path, engine=engine, threads=1).predict_patches(values)
-
-
-# ------------------------------------------------------------------------------------------ a zoo
-
-
-@pytest.mark.filterwarnings("ignore")  # of torch's exporter and MONAI, about themselves
-@pytest.mark.parametrize("factory", strangers.NATIVE, ids=lambda each: each.__name__)
-def test_networks_of_others_run_natively_and_give_their_answers(factory, tmp_path):
-    network, shape = strangers.build(factory), strangers.shape_of(factory)
-    content = export(network, shape, "torchscript")
-    path = tmp_path / "model.onnx"
-    convert(content, path, SAID, CARD, shape=shape, offset=0.5)
-    values = patches(4, shape)
-    with torch.inference_mode():
-        want = 2 * network(torch.from_numpy(values[:, None])).reshape(-1).numpy() + 0.5
-        rebuilt = read_network(path).double()(torch.from_numpy(values[:, None]).double())
-
-    # What parity compares the engines with gives it too; `want` itself is float32.
-    assert np.abs(rebuilt[:, 0].numpy() - want).max() <= 1e-4 * max(1, want.std())
-    assert operators(path) <= NATIVE_OPS
-    for engine in ("native", "onnx", "openvino"):
-        # The promise of float engines against torch, in units of the answers' SD.
-        assert np.abs(answers(path, values, engine) - want).max() <= 1e-4 * max(1, want.std())
-
-
-@pytest.mark.filterwarnings("ignore")  # of torch's exporter and MONAI, about themselves
-def test_what_the_built_in_engine_lacks_runs_on_others(tmp_path):
-    network, shape = strangers.build(strangers.Concatenated), SHAPE
-    path = tmp_path / "model.onnx"
-    convert(export(network, shape, "torchscript"), path, SAID, CARD, shape=shape)
-    values = patches(2, shape)
-    with torch.inference_mode():
-        want = 2 * network(torch.from_numpy(values[:, None])).reshape(-1).numpy()
-        rebuilt = read_network(path)(torch.from_numpy(values[:, None]))
-
-    assert np.abs(rebuilt[:, 0].numpy() - want).max() <= 1e-4
-    with pytest.raises(ModelError, match=r"does not run node Concat '.*engine 'onnx'"):
-        load_model(path)
-    for engine in ("onnx", "openvino"):
-        assert np.abs(answers(path, values, engine) - want).max() <= 1e-4
 
 
 # --------------------------------------------------------------------------- graphs, node by node

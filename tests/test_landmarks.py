@@ -203,6 +203,13 @@ REFUSED = [
     (TABLE.replace("l,l,p,s", "l,l,a,s"), "frame.csv", FormatError, "line 1: expected the columns"),
     (TABLE.replace("-14,1", "-14,0"), "undefined.csv", InputError, "line 2: .* got 'left', whose"),
     (TABLE.replace("-14,1", "-14,"), "undefined.csv", InputError, "line 2: expected placed points"),
+    (CSV.replace("left", "vasen"), "finnish.csv", FormatError, "expected the side left or right"),
+    (
+        TABLE.replace("left", "vasen").replace('"N1_R"', "oikea"),
+        "finnish.csv",
+        InputError,
+        "line 2, line 3: expected labels that name a side, .* got 'vasen' and 'oikea'",
+    ),
     (TABLE + "F-3,1,2,3,1,1,1,0,\n", "third.csv", InputError, "line 4: .* others .* got 'F-3'"),
     (RAS_TABLE.replace("R,", "rigth,"), "slip.csv", InputError, "line 3: .* others .* got 'rigth'"),
     ('side,x,y,z\n"left,1,2,3\n', "open.csv", FormatError, "line 2: .* their quotes closed"),

@@ -16,13 +16,22 @@ from nigroedge.io.sides import MIN_APART_MM, Labelled, by_side, side_of
         *("left", "Left", "LEFT", "l", "L", "N1_L", "left nigrosome-1", "L-N1", "nigrosome_left"),
         *("Lt.", "NigrosomeL", "leftNigrosome", "N1L", "L1", "lh.nigrosome", "sub-01_side-L"),
         *("SNr L", "nigrosome (left)", "Ｌ", "L/left", "l-1", "NIGROSOME_LEFT", "left_n1_v2"),
+        *("links", "linke SN", "N1 gauche", "izquierda", "esquerda", "N1sinistra", "sinister"),
+        *("左", "左側", "N1左", "㊧", "黒質・左", "좌", "N1 좌측", "왼쪽"),
     ],
 )
 def test_a_label_names_its_side_by_one_of_its_words(label):
     assert "left" == side_of(label, "here")
 
 
-@pytest.mark.parametrize("label", ["R", "N1_R", "right", "nigrosome_R", "Rt", "rh", "RightSN"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        *("R", "N1_R", "right", "nigrosome_R", "Rt", "rh", "RightSN"),
+        *("rechts", "Rechte SN", "droite", "DERECHA", "direita", "destra", "dexter", "右", "右侧"),
+        *("우측", "오른쪽"),
+    ],
+)
 def test_and_so_does_the_other(label):
     assert "right" == side_of(label, "here")
 
@@ -43,14 +52,20 @@ def test_and_so_does_the_other(label):
             "bright",
             "cleft",
         ),
-        *("él", "e\u0301l", "l\u0308", "rigth", "middle", "sinister", "links", "dex"),
+        *("él", "e\u0301l", "l\u0308", "rigth", "middle", "G", "D", "linksig", "dex", "中"),
     ],
 )
 def test_a_letter_within_a_word_names_no_side(label):
     assert side_of(label, "here") is None
 
 
-@pytest.mark.parametrize("label", ["left right", "L-R", "RightL", "SN-r L", "right (was left)"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        *("left right", "L-R", "RightL", "SN-r L", "right (was left)"),
+        *("links, right", "左右", "左 R", "gauche-droite"),
+    ],
+)
 def test_a_label_that_names_both_sides_is_refused_by_name(label):
     with pytest.raises(InputError, match="here: expected a label that names one side, got both in"):
         side_of(label, "here")
@@ -61,6 +76,28 @@ def test_a_side_stays_itself_beside_any_other_word(mark, word):
     for side, short in (("left", "l"), ("right", "r")):
         for name in (side, short, side.upper(), short.upper(), side.title()):
             assert side == side_of(f"{word}{mark}{name}", "") == side_of(f"{name}{mark}{word}", "")
+
+
+ALIKE = [("F-1", "F-2"), ("1", "2"), ("", ""), ("F", "F_1"), ("N1", "N1 (2)"), ("f-1", "N-2")]
+UNLIKE = [
+    *(("N1_G", "N1_D"), ("vasen", "oikea"), ("лев", "прав"), ("dx", "sx"), ("←", "→")),
+    *(("N1", "N1 ipsilateral"), ("", "middle"), ("A", "B"), ("recths", "linsk")),
+]
+
+
+@pytest.mark.parametrize("labels", ALIKE)
+def test_labels_that_differ_in_a_number_alone_leave_sides_to_position(labels):
+    points = [Labelled("", label, (x, 0, 0)) for label, x in zip(labels, (9, -9), strict=True)]
+
+    assert {"left": (-9, 0, 0), "right": (9, 0, 0)} == by_side(points)
+
+
+@pytest.mark.parametrize("labels", UNLIKE)
+def test_words_that_may_be_sides_in_another_language_are_refused(labels):
+    points = [Labelled("here", label, (x, 0, 0)) for label, x in zip(labels, (9, -9), strict=True)]
+
+    with pytest.raises(InputError, match="here: expected labels that name a side, such as left"):
+        by_side(points)
 
 
 coordinate = st.floats(-200, 200)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from nigroedge.errors import InputError, TableError
 from nigroedge.io.sheet import is_missing, number
+from nigroedge.io.sides import side_of
 from nigroedge.study.identity import person
 from nigroedge.study.table import MAX_BYTES, Row, read_hashed_table, read_table, write_table
 
@@ -195,10 +196,29 @@ def test_rows_that_could_not_be_read_back_are_not_written(tmp_path):
     assert [] == list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "label", ["left", "Left ", "LEFT", "L", "links", "左側", "N1_L", "sinistra"]
+)
+def test_a_side_is_spelled_in_any_way_that_landmarks_know(read, label):
+    (row,) = read(f"participant_id,side\nP1,{label}\n")
+
+    assert "left" == row.side == side_of(label, "")
+
+
+def test_other_words_are_read_in_any_case(read):
+    (row,) = read(
+        "participant_id,side,image,reading,spect,split\nP1,right,,Lost,NORMAL, Test \n",
+        need={"image"},
+        unscanned={"test"},
+    )
+
+    assert ("lost", "normal", "test") == (row.reading, row.spect, row.split)
+
+
 # ----------------------------------------------------------------------------------------- problems
 
 BROKEN = """participant_id,side,image,x,y,z,sbr,reading,split
-P1,Left ,a.nii,1,2,3,2.5,lost,train
+P1,gone,a.nii,1,2,3,2.5,lost,train
 P1,right,a.nii,1,2,,2.5,lost,train
 ,right,a.nii,1,2,3,2.5,lost,test
 P2,left,,1,2,3,,lost,test
@@ -218,7 +238,7 @@ def test_all_problems_are_said_at_once_in_the_order_of_the_lines(read):
     need = {"image", "x", "y", "z", "sbr"}
 
     assert [
-        "line 2: expected side left or right, got 'Left '",
+        "line 2: expected side left or right, got something else",
         "line 3: expected z, got nothing",
         "line 4: expected participant_id, got nothing",
         "line 5: expected sbr, got nothing",
@@ -250,6 +270,8 @@ def test_all_problems_are_said_at_once_in_the_order_of_the_lines(read):
         ("sep=;\nparticipant_id,side\n", ["line 2: expected semicolons, as line 1 says, between"]),
         ("participant_id,side\nNA,left\n", ["line 2: expected participant_id, got nothing"]),
         ("participant_id,side\nP1,n/a\n", ["line 2: expected side, got nothing"]),
+        ("participant_id,side\nP1,left/right\n", ["line 2: expected side left or right, got both"]),
+        ("participant_id,side\nP1,vasen\n", ["line 2: expected side left or right, got something"]),
         ("participant_id,side,sbr\nP,left,#N/A\n", ["line 2: expected sbr to be a finite number"]),
         ("participant_id,side,\nP,left,2\n", ["line 2: expected 2 cells, got 3"]),
         ("participant_id,side,side\nP1,left,left\n", ["line 1: expected each column once"]),

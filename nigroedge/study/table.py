@@ -32,12 +32,12 @@ from nigroedge.io.sheet import (
     read_sheet,
     two_decimal_signs,
 )
+from nigroedge.io.sides import Side, sides_in
 from nigroedge.io.writing import write_file
 from nigroedge.names import quoted
 from nigroedge.pipeline import MAX_SBR, MIN_SBR
 from nigroedge.study.identity import differences, person
 
-Side = Literal["left", "right"]
 Reading = Literal["intact", "lost"]
 Spect = Literal["normal", "abnormal"]
 Split = Literal["train", "validation", "test"]
@@ -48,7 +48,7 @@ MAX_BYTES = 64 << 20
 #: A prediction may be poor, and is scored; one beyond this is a code, or another quantity.
 _MAX_PREDICTION = 100.0
 
-#: Columns of words, and the words.
+#: Columns of words, and the words; in a table in any case, and sides as landmark files spell them.
 WORDS: Mapping[str, tuple[str, ...]] = {
     "side": ("left", "right"),
     "reading": ("intact", "lost"),
@@ -230,7 +230,7 @@ def _parse(
 
 
 def _needed(line: Line, need: Collection[str], unscanned: Collection[Split]) -> set[str]:
-    return {*need} - ({"image"} if line.cells.get("split") in unscanned else set())
+    return {*need} - ({"image"} if _plain(line.cells.get("split", "")) in unscanned else set())
 
 
 def _numbers(sheet: Sheet) -> Iterator[tuple[int, str]]:
@@ -307,12 +307,12 @@ class _Reading:
 
     def _word(self, name: str) -> str | None:
         cell = self._cell(name)
-        if cell in WORDS[name]:
-            return cell
+        named = sides_in(cell) if name == "side" else {_plain(cell)} & {*WORDS[name]}
+        if len(named) == 1:
+            return next(iter(named))
         if cell:
-            known = cell.strip().casefold() in WORDS[name]
             expected = " or ".join(WORDS[name])
-            got = repr(cell) if known else "something else"
+            got = "both" if named else "something else"
             self.problems.append(f"expected {name} {expected}, got {got}")
         return None
 
@@ -352,6 +352,10 @@ class _Reading:
             self.problems.append(f"expected {_shown(name)} to be a finite number, got another text")
             return None
         return value
+
+
+def _plain(cell: str) -> str:
+    return cell.strip().casefold()
 
 
 def _shown(column: str) -> str:
