@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from nigroedge.errors import InputError
 from nigroedge.io import nifti
-from nigroedge.io.nifti import load_volume, save_volume
+from nigroedge.io.nifti import load_series, load_volume, save_volume
 from nigroedge.volume import STORED_DTYPES, Volume
 from tests.nifti_files import LPS_AFFINE, header_bytes, nifti_bytes
 
@@ -199,3 +199,12 @@ def test_saving_never_overwrites(written):
 def test_what_the_format_cannot_say_is_not_saved(tmp_path, shape, name, words):
     with pytest.raises(InputError, match=words):
         save_volume(Volume(np.zeros(shape, np.uint8), LPS_AFFINE), tmp_path / name)
+
+
+def test_values_of_a_series_are_rounded_once(tmp_path):
+    """Stored voxels around 1e9, whose float32 steps are 64, less an intercept of as much."""
+    voxels = (1_000_000_000 + np.arange(4096).reshape(16, 16, 16)).astype("<i4")
+    path = tmp_path / "phase.nii"
+    path.write_bytes(nifti_bytes(voxels, np.eye(4), scl_slope=1, scl_inter=-1e9))
+
+    assert np.array_equal(np.arange(4096).reshape(16, 16, 16), load_series(path).values())

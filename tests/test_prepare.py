@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A patch with slices of nothing but 0 is no image: refused by the Python and the C face alike."""
+"""A patch with slices of nothing but 0, or next to no contrast, is no image.
+
+Refused by the Python and the C face alike.
+"""
 
 import numpy as np
 import pytest
@@ -82,5 +85,75 @@ def test_both_faces_refuse_a_lost_slice_in_the_same_words(tmp_path):
         load_model(tmp_path / "net.onnx", threads=1).predict(lost, left=(-1, 0, 0))
     with pytest.raises(NigroedgeError) as other:
         CModel(opened(nigroedge.get_library()), content).predict(lost, left=(-1, 0, 0))
+
+    assert (6, str(one.value)) == other.value.args
+
+
+# ---------------------------------------------------------------------------------------- contrast
+
+#: Whether the SD of a patch has to be a hundredth of its mean, or 512 steps of float32.
+KEEPS_OFFSET = ("none", "mean", "divide 3")
+IGNORES_OFFSET = ("zscore", "zscore-nonzero", "minmax", "percentile 1 99 clip")
+
+
+def with_ratio(ratio, seed=0):
+    """Give noise and what is added to it so that its SD is that part of its mean, in a patch."""
+    crop = crop_patch(
+        Volume(noise(seed), np.eye(4)), CENTRE, shape=GRID.shape, spacing_mm=GRID.spacing_mm
+    )
+    return noise(seed), float(crop.std(dtype=np.float64) / ratio - crop.mean(dtype=np.float64))
+
+
+@pytest.mark.parametrize("method", KEEPS_OFFSET)
+def test_an_offset_that_leaves_next_to_no_contrast_is_refused(method):
+    for ratio in (0.0099, 1e-7):
+        voxels, offset = with_ratio(ratio)
+        volume = Volume(voxels, np.eye(4), intercept=offset)
+        with pytest.raises(DegeneratePatchError, match=r"at least 0\.01 of its mean, .* got SD "):
+            prepare_patch(volume, CENTRE, GRID, method)
+    voxels, offset = with_ratio(0.0101)
+    prepare_patch(Volume(voxels, np.eye(4), intercept=offset), CENTRE, GRID, method)
+
+
+@pytest.mark.parametrize("method", IGNORES_OFFSET)
+def test_an_offset_that_leaves_few_steps_of_float32_is_refused(method):
+    # 512 steps of 2^-23 of the mean: 6.1e-5 of it.
+    voxels, offset = with_ratio(6.0e-5)
+    with pytest.raises(DegeneratePatchError, match=r"at least 6\.10352e-05 of its mean"):
+        prepare_patch(Volume(voxels, np.eye(4), intercept=offset), CENTRE, GRID, method)
+    voxels, offset = with_ratio(6.2e-5)
+    prepare_patch(Volume(voxels, np.eye(4), intercept=offset), CENTRE, GRID, method)
+
+
+@given(st.integers(0, 1000), st.floats(1e-6, 0.1), st.sampled_from(KEEPS_OFFSET + IGNORES_OFFSET))
+def test_contrast_decides_whether_slope_intercept_or_values_have_it(seed, ratio, method):
+    voxels, offset = with_ratio(ratio, seed)
+    least = 0.01 if method in KEEPS_OFFSET else 512 * 2.0**-23
+    if 0.99 < ratio / least < 1.01:  # what rounding decides
+        return
+    given_so = (
+        Volume(voxels, np.eye(4), intercept=offset),
+        Volume(voxels, np.eye(4), 1e-3, 1e-3 * offset),
+        Volume(voxels.astype(np.float64) + offset, np.eye(4)),
+    )
+    refused = []
+    for volume in given_so:
+        try:
+            prepare_patch(volume, CENTRE, GRID, method)
+        except DegeneratePatchError:
+            refused.append(volume)
+
+    assert len(refused) == (3 if ratio < least else 0)
+
+
+def test_both_faces_refuse_next_to_no_contrast_in_the_same_words(tmp_path):
+    content = float_model(random_net(seed=5)).SerializeToString()
+    (tmp_path / "net.onnx").write_bytes(content)
+    flat = Volume(scan().voxels, scan().affine, intercept=1e9)
+
+    with pytest.raises(DegeneratePatchError, match=r"left side: expected a patch whose SD") as one:
+        load_model(tmp_path / "net.onnx", threads=1).predict(flat, left=(-1, 0, 0))
+    with pytest.raises(NigroedgeError) as other:
+        CModel(opened(nigroedge.get_library()), content).predict(flat, left=(-1, 0, 0))
 
     assert (6, str(one.value)) == other.value.args

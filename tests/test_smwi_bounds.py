@@ -97,3 +97,13 @@ def test_a_magnitude_whose_squares_are_no_numbers_is_refused(brightest):
 
     with pytest.raises(InputError, match=r"a magnitude of up to 1e-15 to 1e[+]15"):
         check_magnitude(np.maximum(image, 1) * np.float32(brightest))
+
+
+def test_a_magnitude_on_top_of_an_offset_is_refused():
+    image = np.linspace(0, 1000, 1000, dtype=np.float32)
+    check_magnitude(image + 8000)  # 0.89
+    check_magnitude(np.ones_like(image))  # all voxels weigh alike
+
+    for offset in (1e4, 1e9):
+        with pytest.raises(InputError, match=r"darkest voxel is below 0\.9 of its brightest, got "):
+            check_magnitude(image + np.float32(offset))

@@ -49,12 +49,6 @@ double number(std::string_view word) {
 
 // ------------------------------------------------------------------------------------ statistics
 
-// Mean and population SD of finite values that are not all equal.
-struct Statistics {
-    double mean;
-    double sd;
-};
-
 // The pivot is one of the values, so equal values have squares of exactly 0, and the variance loses
 // at most the digits of n: (mean - pivot)^2 is no more than n - 1 times the variance.
 Statistics statistics_of(const Kernels& kernels, const float* x, std::size_t n) {
@@ -124,14 +118,19 @@ Scaling between(double low, double high, const Range& range) {
     return checked({gain, -low * gain}, range);
 }
 
-Scaling scaling_of(const Kernels& kernels, const Normalization& how, const float* x,
+Statistics statistics_for(const Kernels& kernels, const Normalization& how, const float* x,
+                          std::size_t n) {
+    const Statistics statistics = statistics_of(kernels, x, n);  // also of zeros: checked
+    return how.kind == Normalization::kZscoreNonzero ? statistics_of_nonzero(kernels, x, n)
+                                                     : statistics;
+}
+
+Scaling scaling_of(const Statistics& statistics, const Normalization& how, const float* x,
                    std::size_t n) {
-    const Statistics statistics = statistics_of(kernels, x, n);
     if (how.kind == Normalization::kNone) return {1, 0};
     if (how.kind == Normalization::kMean) return by_mean(statistics, n);
-    if (how.kind == Normalization::kZscore) return by_sd(statistics);
-    if (how.kind == Normalization::kZscoreNonzero)
-        return by_sd(statistics_of_nonzero(kernels, x, n));
+    if (how.kind == Normalization::kZscore || how.kind == Normalization::kZscoreNonzero)
+        return by_sd(statistics);
     const Range range = range_of(x, n);
     if (how.kind == Normalization::kDivide) return checked({1 / how.divisor, 0}, range);
     if (how.kind == Normalization::kMinmax)
@@ -174,21 +173,22 @@ Normalization normalization(std::string_view text) {
                       std::string(text) + "'");
 }
 
-void normalize(const Kernels& kernels, const Normalization& how, const float* x, std::size_t n,
-               float* patch) {
+Statistics normalize(const Kernels& kernels, const Normalization& how, const float* x,
+                     std::size_t n, float* patch) {
     if (n == 0) throw DegeneratePatchError("expected a patch of at least one voxel, got none");
-    const Scaling scaling = scaling_of(kernels, how, x, n);
+    const Statistics statistics = statistics_for(kernels, how, x, n);
+    const Scaling scaling = scaling_of(statistics, how, x, n);
     if (how.kind == Normalization::kZscoreNonzero) {
         for (std::size_t i = 0; i < n; ++i)  // the kernel's operations, but for zeros
             patch[i] = x[i] == 0 ? 0.0F
                                  : static_cast<float>(std::fma(static_cast<double>(x[i]),
                                                                scaling.gain, scaling.offset));
-        return;
+        return statistics;
     }
     kernels.rescale(x, n, scaling.gain, scaling.offset, patch);
-    if (!how.clips && how.kind != Normalization::kMinmax) return;
-    // Of minmax only what rounding has put a hair beyond.
-    for (std::size_t i = 0; i < n; ++i) patch[i] = std::min(std::max(patch[i], 0.0F), 1.0F);
+    if (how.clips || how.kind == Normalization::kMinmax)  // what rounding has put a hair beyond
+        for (std::size_t i = 0; i < n; ++i) patch[i] = std::min(std::max(patch[i], 0.0F), 1.0F);
+    return statistics;
 }
 
 }  // namespace nigro

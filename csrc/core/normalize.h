@@ -40,15 +40,22 @@ Normalization normalization(std::string_view text);
 inline constexpr std::string_view kNormalizations =
     "none, mean, divide K, zscore, zscore-nonzero, minmax or percentile LOW HIGH [clip]";
 
+// Mean and population SD of finite values that are not all equal.
+struct Statistics {
+    double mean;
+    double sd;
+};
+
 // Writes the normalised `n` values of `x` to `patch`, which may be `x`: float32(fma(x, gain,
 // offset)), gain and offset in float64; one rounding to float32. Statistics are float64 and over
 // every value: with d = x - x[0] and S, Q the two sums of the moments kernel, mean = x[0] + S / n
-// and SD, that of the population, = sqrt(Q / n - (S / n)^2).
+// and SD, that of the population, = sqrt(Q / n - (S / n)^2). Returns those of `x`; for
+// `zscore-nonzero` of what is not 0.
 //
 // Throws DegeneratePatchError, with nothing written, if there are no values, some are not finite,
 // all (for `zscore-nonzero`: all but zeros) are equal, what is divided by is not above 0, or a
 // result would be too large for float32.
-void normalize(const kernels::Kernels& kernels, const Normalization& how, const float* x,
-               std::size_t n, float* patch);
+Statistics normalize(const kernels::Kernels& kernels, const Normalization& how, const float* x,
+                     std::size_t n, float* patch);
 
 }  // namespace nigro

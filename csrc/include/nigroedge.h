@@ -85,10 +85,10 @@ enum {
     NIGRO_BAD_GEOMETRY = 5,     /* a broken affine, voxels shorter than 0.05 mm or longer than 5, a
                                    centroid outside the volume, a patch of which less than 0.9 lies
                                    inside it, or left and right exchanged */
-    NIGRO_DEGENERATE_PATCH = 6, /* the voxels around the centroid are constant, not finite, without
-                                   a positive mean to divide by, 0 in a whole slice, or no SMWI:
-                                   negative, or such that the model answers with an SBR that cannot
-                                   be */
+    NIGRO_DEGENERATE_PATCH = 6, /* the voxels around the centroid are constant or all but, not
+                                   finite, without a positive mean to divide by, 0 in a whole slice,
+                                   or no SMWI: negative, or such that the model answers with an SBR
+                                   that cannot be */
     NIGRO_SIDE_NOT_SERVED = 7,  /* the model was not trained for that side */
     NIGRO_NO_MEMORY = 8,        /* the system gave no memory or no thread */
     NIGRO_INTERNAL = 9          /* a bug in this library */

@@ -130,14 +130,15 @@ class Series(NamedTuple):
         return Volume(voxels, self.affine, self.slope, self.intercept, self.source)
 
     def values(self) -> npt.NDArray[np.float32]:
-        """What the voxels are worth: slope · stored + intercept, float32, in C order."""
+        """What the voxels are worth: slope · stored + intercept, rounded once to float32."""
         values = np.empty(self.voxels.shape, np.float32)
+        is_plain = (self.slope, self.intercept) == (1.0, 0.0)
         for i in range(values.shape[-1]):  # by parts, so that no file is in memory twice
             stored = self.voxels
-            values[..., i] = stored.part(i) if isinstance(stored, FileArray) else stored[..., i]
-        if (self.slope, self.intercept) == (1.0, 0.0):
-            return values
-        return values * np.float32(self.slope) + np.float32(self.intercept)
+            part = stored.part(i) if isinstance(stored, FileArray) else stored[..., i]
+            # In float64: float32 would lose what is stored beside a large intercept.
+            values[..., i] = part if is_plain else part * np.float64(self.slope) + self.intercept
+        return values
 
 
 def _load(named: str | os.PathLike[str], transform: str | None, *, max_dims: int) -> Series:

@@ -33,6 +33,9 @@ MAX_R2STAR, MAX_R2STAR_PER_T = 20.0, 20.0
 MAX_GROWTH = 0.02
 #: What may stand in a magnitude image, in any unit, so that squares and their sums are float32's.
 MIN_BRIGHTEST, MAX_BRIGHTEST = 1e-15, 1e15
+#: Of the brightest voxel, the darkest has less: coils alone see a head more unevenly. Only a wrong
+#: intercept leaves more, and beside it float32 keeps little of the image.
+MAX_DARKEST = 0.9
 #: Parts per million. Tissue has −0.1 to 0.3, a calcification −1, a bleeding 1 to 2; air has 9, but
 #: is no brain.
 MAX_CHI_PPM = 3.0
@@ -101,7 +104,8 @@ def check_magnitude(magnitude: Floats) -> None:
     Raises
     ------
     InputError
-        If it is negative anywhere, or its brightest voxel is not MIN_BRIGHTEST to MAX_BRIGHTEST.
+        If it is negative anywhere, its brightest voxel is not MIN_BRIGHTEST to MAX_BRIGHTEST, or
+        its darkest is above MAX_DARKEST of that; one value everywhere says that all weigh alike.
     """
     lowest, highest = float(magnitude.min()), float(magnitude.max())
     if lowest < 0:
@@ -113,6 +117,11 @@ def check_magnitude(magnitude: Floats) -> None:
         raise InputError(
             f"expected a magnitude of up to {MIN_BRIGHTEST:g} to {MAX_BRIGHTEST:g}, got up to "
             f"{highest:g}: a wrong slope, or scale it"
+        )
+    if MAX_DARKEST * highest < lowest < highest:
+        raise InputError(
+            f"expected a magnitude whose darkest voxel is below {MAX_DARKEST:g} of its brightest, "
+            f"got {lowest:.9g} and {highest:.9g}: a wrong intercept?"
         )
 
 
