@@ -24,6 +24,7 @@
 #include "core/onnx_reader.h"
 #include "core/prepare.h"
 #include "core/processors.h"
+#include "core/unwrap.h"
 #include "kernels/dispatch.h"
 
 namespace py = pybind11;
@@ -194,6 +195,41 @@ py::tuple available_isas() {
     return names;
 }
 
+// ------------------------------------------------------------------------------------- unwrapping
+
+using Floats = py::array_t<float, py::array::c_style>;
+using Mask = py::array_t<bool, py::array::c_style>;
+
+std::string describe_shape(const std::vector<std::size_t>& shape) {
+    std::string text;
+    for (const std::size_t side : shape) text += (text.empty() ? "" : ", ") + std::to_string(side);
+    return "(" + text + ")";
+}
+
+std::vector<std::size_t> shape_of(const py::array& array) {
+    return std::vector<std::size_t>(array.shape(), array.shape() + array.ndim());
+}
+
+Floats unwrap(const Floats& phase, const Mask& mask, const Floats& reliability) {
+    const std::vector<std::size_t> shape = shape_of(phase);
+    if (shape.size() != 3 || shape != shape_of(mask) || shape != shape_of(reliability))
+        throw nigro::BadArgument(
+            "expected phase, mask and reliability of one shape (nx, ny, nz), got " +
+            describe_shape(shape) + ", " + describe_shape(shape_of(mask)) + " and " +
+            describe_shape(shape_of(reliability)));
+    const nigro::PhaseImage image{{shape[0], shape[1], shape[2]},
+                                  phase.data(),
+                                  reinterpret_cast<const unsigned char*>(mask.data()),
+                                  reliability.data()};
+    Floats unwrapped(shape);
+    float* const values = unwrapped.mutable_data();
+    {
+        const py::gil_scoped_release unlock;
+        nigro::unwrap(image, values);
+    }
+    return unwrapped;
+}
+
 // ------------------------------------------------------------------------------------ model file
 
 py::tuple to_tuple(const std::vector<std::int64_t>& dims) {
@@ -246,7 +282,6 @@ py::dict read_onnx(const py::bytes& content) {
 // ---------------------------------------------------------------------------------------- engine
 
 using Patches = py::array_t<float, py::array::c_style>;
-using Floats = py::array_t<float, py::array::c_style>;
 
 const nigro::kernels::Kernels& kernels_called(const std::optional<std::string>& isa) {
     if (!isa) return nigro::kernels::active();
@@ -262,12 +297,6 @@ std::unique_ptr<nigro::Network> open_network(const py::bytes& content, std::size
     const nigro::OnnxModel model =
         nigro::read_onnx(reinterpret_cast<const unsigned char*>(view.data()), view.size());
     return std::make_unique<nigro::Network>(model, threads, kernels);
-}
-
-std::string describe_shape(const std::vector<std::size_t>& shape) {
-    std::string text;
-    for (const std::size_t side : shape) text += (text.empty() ? "" : ", ") + std::to_string(side);
-    return "(" + text + ")";
 }
 
 // (n, X, Y, Z) for a network of one channel, (n, channels, X, Y, Z) for any.
@@ -347,6 +376,8 @@ PYBIND11_MODULE(_core, m) {
         [](std::string_view method) { return nigro::normalization(method).keeps_signs(); },
         "method"_a);
     m.def("normalize", &normalize, "patch"_a.noconvert(), "method"_a);
+    m.def("unwrap", &unwrap, "phase"_a.noconvert(), "mask"_a.noconvert(),
+          "reliability"_a.noconvert());
     m.def("active_isa", &active_isa);
     m.def("available_isas", &available_isas);
     m.def("usable_processors", &nigro::usable_processors);
