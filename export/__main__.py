@@ -8,17 +8,34 @@ refused or a promise broken, 2 usage, 3 a bug of ours; 130 after Ctrl-C.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from threading import Thread
 
-from export.commands import COMMANDS
 from nigroedge.cli import Program
+
+
+def _check_threads() -> None:
+    """Start a thread where torch will: libgomp below it ends the process if it does not get one.
+
+    Raises
+    ------
+    RuntimeError
+        As Python says that there is none.
+    """
+    if os.environ.get("OMP_NUM_THREADS") != "1" and (os.cpu_count() or 1) > 1:
+        thread = Thread(target=bool)
+        thread.start()
+        thread.join()
+
 
 _PROGRAM = Program(
     "python -m export",
     speaker="export {command}",
     description="Train, write, quantise and check model files.",
-    commands=COMMANDS,
+    commands="export.commands",
+    check=_check_threads,
     extra="export",
 )
 

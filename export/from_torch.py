@@ -14,19 +14,24 @@ import importlib.util
 import io
 import logging
 import pickle
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from export.misfits import misfits
 from nigroedge.errors import InputError, MissingDependencyError, ModelError
 from nigroedge.names import readable
 
 Shape3 = tuple[int, int, int]
+#: Relative to the largest answer: what two ways to sum in float32 differ by at most.
+_TOLERANCE = 1e-4
 #: torch's exporters: the current one, which needs onnxscript, and the one before.
 EXPORTERS = ("dynamo", "torchscript")
 #: Keys under which training code keeps weights beside other things.
@@ -93,28 +98,13 @@ def load_weights(network: nn.Module, path: Path) -> None:
     InputError
         If the file cannot be read.
     ModelError
-        If it would run code, holds no weights, or others than the network's; all are named.
+        If it would run code, holds no weights, or others than the network's, or such as no
+        network has (NaN, a variance below 0); all are named.
     """
     stored = _unwrapped(_read_weights(path), path)
-    wanted = network.state_dict()
-    missing, unexpected = (
-        sorted(wanted.keys() - stored.keys()),
-        sorted(stored.keys() - wanted.keys()),
-    )
-    shapes = [
-        f"{name} {list(stored[name].shape)} for {list(wanted[name].shape)}"
-        for name in sorted(wanted.keys() & stored.keys())
-        if stored[name].shape != wanted[name].shape
-    ]
-    problems = [
-        f"{what}: {', '.join(names)}"
-        for what, names in (("missing", missing), ("unexpected", unexpected), ("shape", shapes))
-        if names
-    ]
+    problems = misfits(network.state_dict(), stored)
     if problems:
-        raise ModelError(
-            f"weights in {readable(path)} do not fit the network; {'; '.join(problems)}"
-        )
+        raise ModelError(f"weights in {readable(path)} do not fit the network; {problems}")
     network.load_state_dict(stored)
 
 
@@ -174,11 +164,12 @@ def export(network: nn.Module, shape: Shape3, exporter: str = "dynamo") -> bytes
     Raises
     ------
     ModelError
-        If the exporter cannot say the network as ONNX.
+        If the exporter cannot say the network as ONNX, or says another network.
     MissingDependencyError
         If the current exporter's package is missing.
     """
     network = network.eval().float()
+    _check_statistics(network)
     patch, buffer = torch.rand(2, 1, *shape), io.BytesIO()
     if exporter == "dynamo" and importlib.util.find_spec("onnxscript") is None:
         raise MissingDependencyError("torch's exporter needs: pip install onnxscript")
@@ -186,12 +177,63 @@ def export(network: nn.Module, shape: Shape3, exporter: str = "dynamo") -> bytes
         with _quiet():
             _EXPORT[exporter](network, patch, buffer)
     except Exception as error:  # torch's exporters raise whatever the network's code leads to
-        said = " ".join(str(error).split())[:300]
+        said = " ".join(_ESCAPES.sub("", str(error.__cause__ or error)).split())[:300]
         other = next(name for name in EXPORTERS if name != exporter)
         raise ModelError(
             f"torch cannot export the network ({said}); try --exporter {other}"
         ) from error
-    return buffer.getvalue()
+    content = buffer.getvalue()
+    _check_same(network, content, patch)
+    return content
+
+
+#: With which terminals colour what torch says.
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+#: What patches are multiplied by: a network that chooses by their size takes other ways.
+_SIZES = (1.0, -1.0, 0.0, 1e-3, 1e3)
+
+
+def _check_statistics(network: nn.Module) -> None:
+    """Refuse batch normalisation by the batch at hand, which eval() does not change."""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_var is None:
+            raise ModelError(
+                f"layer {name!r}: expected batch normalisation with running statistics, got none: "
+                "an answer would depend on the other patches of its batch"
+            )
+
+
+def _check_same(network: nn.Module, content: bytes, patch: torch.Tensor) -> None:
+    """Refuse a graph that gives other answers than its network, as where an `if` was traced."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(content, options)
+    if len(session.get_inputs()) != 1 or len(session.get_outputs()) != 1:
+        return  # which no model file may have: `export.imported` says so
+    for size in _SIZES:
+        wanted = _answers(network, size * patch)
+        (got,) = session.run(None, {session.get_inputs()[0].name: (size * patch).numpy()})
+        if not (np.isfinite(got).all() or np.isfinite(wanted).all()):
+            continue  # `export.imported` says which weight is none
+        off = float(np.abs(got - wanted).max()) / max(1.0, float(np.abs(wanted).max()))
+        if not off <= _TOLERANCE:
+            raise ModelError(
+                f"torch exported another network: its answers to patches times {size:g} are off "
+                f"by {off:.2g}; expected no `if` on values, no chance, no look at other patches"
+            )
+
+
+def _answers(network: nn.Module, patches: torch.Tensor) -> np.ndarray:
+    """Run patches one by one: what a graph gives for a batch must not depend on the others."""
+    with torch.inference_mode():
+        answers = [network(patch[None]) for patch in patches]
+    while isinstance(answers[0], tuple | list) and len(answers[0]) == 1:
+        answers = [each[0] for each in answers]
+    if not isinstance(answers[0], torch.Tensor):
+        raise ModelError(f"expected the network to give a tensor, got {type(answers[0]).__name__}")
+    return torch.cat(answers).numpy()
 
 
 def _by_dynamo(network: nn.Module, patch: torch.Tensor, buffer: io.BytesIO) -> None:

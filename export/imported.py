@@ -21,6 +21,7 @@ from export.canonical import canonical
 from export.conventions import Conventions
 from export.evaluate import evaluate
 from export.net import N_CHECKED, OPSET, Net, check_inference
+from export.sizes import check_sizes
 from nigroedge.errors import ModelError
 from nigroedge.io.writing import write_file
 from nigroedge.model import selftest_patch
@@ -103,7 +104,7 @@ def read_net(content: bytes, shape: Shape3) -> Net:
     ------
     ModelError
         If it is not ONNX of opset 13 or newer, with one float input of that shape and one output,
-        all weights inside, of standard operators without control flow.
+        all weights inside, of standard operators without control flow, no value of it immense.
     """
     if len(content) > MAX_BYTES:
         raise ModelError(f"expected an ONNX file of up to {MAX_BYTES >> 20} MiB, got more")
@@ -127,6 +128,7 @@ def read_net(content: bytes, shape: Shape3) -> Net:
     net = Net(list(graph.node), constants, graph.output[0].name, opset)
     _take_constants(net)
     _name_input(net, inputs[0], shape)
+    check_sizes(net, shape)
     return net
 
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import importlib
 import json
 import os
 import re
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NoReturn
@@ -25,6 +26,7 @@ from typing import Any, NoReturn
 import nigroedge
 from nigroedge import command as prediction
 from nigroedge.errors import InternalError, NigroedgeError, NigroedgeWarning, TableError
+from nigroedge.extra import lacks_memory, pip_line, reason_of
 from nigroedge.result import NOTICE
 from nigroedge.smwi import command as smwi
 from nigroedge.study import command as study
@@ -37,7 +39,7 @@ DONE, REFUSED, USAGE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
 _REFUSED_THREADS = ("can't start new thread", os.strerror(errno.EAGAIN))
 _NO_THREAD = (
     "expected the threads asked for, the system gave fewer: ask for fewer, --threads 1 needs none "
-    "but the first, or raise the limit of processes"
+    "but the first (where torch runs, OMP_NUM_THREADS=1), or raise the limit of processes"
 )
 
 #: Every command, in the order of the help.
@@ -61,9 +63,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code.
     """
-    # Nothing here is worth BLAS's threads: they would spin beside ours, and numpy does not survive
-    # that they are refused.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     return _program().main(_joined(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -77,7 +76,7 @@ def _program() -> Program:
         "nigroedge",
         speaker="nigroedge",
         description=_DESCRIPTION,
-        commands=COMMANDS,
+        commands="nigroedge.cli",
     )
 
 
@@ -95,8 +94,10 @@ class Program:
     speaker : str
         What each line of complaint begins with; {command} stands for the command's name.
     description : str
-    commands : sequence of Subcommand
-        In the order of the help.
+    commands : str
+        The module whose COMMANDS they are, in the order of the help; imported when they are needed.
+    check : callable, optional
+        Raises what keeps every command from running; --help and --version do without it.
     extra : str, optional
         The extra whose packages its commands import: one that is missing is a refusal then.
     """
@@ -104,15 +105,21 @@ class Program:
     name: str
     speaker: str
     description: str
-    commands: Sequence[Subcommand]
+    commands: str
+    check: Callable[[], None] | None = None
     extra: str | None = None
 
     def main(self, arguments: Sequence[str]) -> int:
         """Run a command, and give the exit code."""
+        # Nothing here is worth BLAS's threads: they would spin beside ours, and numpy does not
+        # survive that they are refused.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         complain = self._complaints()
         try:
             options = self.parser().parse_args(arguments)
             complain = self._complaints(options.command)
+            if self.check is not None:
+                self.check()
             return _run(options, complain)
         except SystemExit as stop:  # argparse: 0 after --help and --version, 2 after a usage error
             return int(stop.code or DONE)
@@ -130,14 +137,16 @@ class Program:
         except (BlockingIOError, RuntimeError) as error:
             if _is_of_threads(error):
                 return complain(_NO_THREAD, REFUSED)
+            if os.strerror(errno.ENOMEM) in str(error):  # as torch says it
+                return complain.of_memory(error)
             return complain.of_a_bug(error)
         except OSError as error:  # such as a full disk below our output
             _abandon_output()
             return complain(f"cannot read or write: {error}", REFUSED)
         except MemoryError as error:
-            return complain(f"expected enough memory, got none: {error}".rstrip(": "), REFUSED)
-        except ModuleNotFoundError as error:
-            return self._missing(error, complain)
+            return complain.of_memory(error)
+        except ImportError as error:
+            return self._not_imported(error, complain)
         except Exception as error:
             return complain.of_a_bug(error)
 
@@ -151,23 +160,28 @@ class Program:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        version = f"nigroedge {nigroedge.__version__}"
-        top.add_argument("--version", action="version", version=version)
+        top.add_argument("--version", action=_Version)
         added = top.add_subparsers(
             title="commands", metavar="COMMAND", dest="command", required=True
         )
-        for command in self.commands:
+        for command in importlib.import_module(self.commands).COMMANDS:
             _add(added, command, self._complaints(command.name))
         return top
 
     def _complaints(self, command: str = "") -> _Complaints:
         return _Complaints(self.speaker.format(command=command).rstrip())
 
-    def _missing(self, error: ModuleNotFoundError, complain: _Complaints) -> int:
-        ours = {_package(command.run.__module__) for command in self.commands}
-        if self.extra is None or _package(error.name or "") in {"nigroedge", *ours}:
+    def _not_imported(self, error: ImportError, complain: _Complaints) -> int:
+        """Say what keeps a package from being imported, if it is not ours to see to that."""
+        if lacks_memory(error):
+            return complain.of_memory(reason_of(error))
+        is_absent = isinstance(error, ModuleNotFoundError)
+        is_ours = _package(error.name or "") in {"nigroedge", _package(self.commands)}
+        if is_ours or (is_absent and self.extra is None):
             return complain.of_a_bug(error)
-        return complain(f"{error}; pip install nigroedge[{self.extra}]", REFUSED)
+        if is_absent and self.extra is not None:
+            return complain(f"{error}; {pip_line(self.extra)}", REFUSED)
+        return complain(f"expected a package that can be imported, got {reason_of(error)}", REFUSED)
 
 
 def _package(module: str) -> str:
@@ -228,6 +242,9 @@ class _Complaints:
         _print(f"{self.speaker}: {one_line(str(message))}", to_stderr=True)
         return code
 
+    def of_memory(self, reason: object) -> int:
+        return self(f"expected enough memory, got none: {reason}".rstrip(": "), REFUSED)
+
     def of_each(self, error: TableError) -> int:
         heading, *problems = str(error).split("\n")
         self(heading, REFUSED)
@@ -261,9 +278,25 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(**options)
         self._complain = complain
 
+    def print_help(self, file: Any = None) -> None:
+        """Print the help, or fail: argparse takes no notice of a disk that is full."""
+        _print(self.format_help().rstrip("\n"))
+
     def error(self, message: str) -> NoReturn:
         self._complain(f"{message} (see: {self.prog} --help)", USAGE)
         raise SystemExit(USAGE)
+
+
+class _Version(argparse.Action):
+    """Prints the version, or fails: argparse takes no notice of a disk that is full."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        summary = "show program's version number and exit"
+        super().__init__(option_strings, dest, nargs=0, help=summary)
+
+    def __call__(self, parser: argparse.ArgumentParser, *given: Any) -> NoReturn:
+        _print(f"nigroedge {nigroedge.__version__}")
+        parser.exit()
 
 
 #: Options whose values may begin with a minus sign.

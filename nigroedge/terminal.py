@@ -69,7 +69,7 @@ def model_text(artefact: Artefact, spec: ModelSpec) -> str:
         "licence": card.licence,
         "intended use": card.intended_use,
         "training data": card.training_data,
-        **{f"metric {name}": _json(value) for name, value in card.metrics.items()},
+        **{f"metric {name}": _plainly(value) for name, value in card.metrics.items()},
         "limits": card.limits,
         "calibration": card.calibration,
         "git revision": card.git_revision,
@@ -128,5 +128,22 @@ def _each(used: T | Mapping[str, T]) -> list[tuple[str, T]]:
     return [("", used)]
 
 
-def _json(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _plainly(value: object) -> str:
+    """Show what a card says as words and numbers; what lies deeper than a list of these, as JSON.
+
+    >>> _plainly({"rmse": 0.79, "rho_c": None, "folds": [1, -0.0]})
+    'rmse 0.79, rho_c none, folds [1, -0.0]'
+    """
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_word(one)}" for name, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_word, value))
+    return _word(value)
+
+
+def _word(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return "none"
+    return json.dumps(value + 0.0 if value == 0 and isinstance(value, float) else value)

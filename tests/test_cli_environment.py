@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -225,7 +226,110 @@ def _raise(error):
     raise error
 
 
+def python_export(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "export", *map(str, arguments)],
+        env={**os.environ, **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_export_needs_no_thread_for_its_help(threads):
+    done = python_export("--help", **threads(0))
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "from-torch" in done.stdout
+
+
+def test_export_that_gets_no_thread_says_so_or_needs_none(threads, tmp_path):
+    command = ("init", "--preset", "slim", "-o", tmp_path / "m.onnx")
+    if (os.cpu_count() or 1) > 1:
+        done = python_export(*command, **{**threads(0), "OMP_NUM_THREADS": "2"})
+        assert (1, "", 1) == (done.returncode, done.stdout, done.stderr.count("\n"))
+        assert done.stderr.startswith("export init: expected the threads asked for")
+        assert "OMP_NUM_THREADS=1" in done.stderr
+    alone = python_export(*command, **{**threads(0), "OMP_NUM_THREADS": "1"})
+
+    assert (0, "") == (alone.returncode, alone.stderr)
+
+
+# ---------------------------------------------------------------------------------------- no memory
+
+
+@pytest.mark.parametrize("program", ["nigroedge", "export"])
+@pytest.mark.parametrize("megabytes", [40, 60])
+def test_libraries_that_get_no_memory_are_one_line(program, megabytes):
+    """Less than numpy's libraries take: before, a bug of ours, or a page and a traceback."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("needs a limit of address space")
+    command = f"ulimit -v {1024 * megabytes}; exec {sys.executable} -m {program} "
+    command += "info" if program == "nigroedge" else "--help"
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+
+    assert (1, "", 1) == (done.returncode, done.stdout, done.stderr.count("\n"))
+    assert done.stderr.startswith(f"{program}: expected enough memory, got none: lib")
+
+
+def test_memory_that_torch_does_not_get_is_no_bug_of_ours(capsys, monkeypatch):
+    torch_says = (
+        "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: "
+        "you tried to allocate 172800000 bytes. Error code 12 (Cannot allocate memory)"
+    )
+    monkeypatch.setattr(cli, "_run", lambda *_: _raise(RuntimeError(torch_says)))
+
+    assert 1 == cli.main(["info"])
+    assert "expected enough memory, got none: [enforce fail" in capsys.readouterr().err
+
+
+def test_what_cannot_be_imported_is_a_bug_if_it_is_ours(capsys, monkeypatch):
+    for error, code, words in (
+        (
+            ImportError("page\nOriginal error was: libx.so.1: not found"),
+            1,
+            "got libx.so.1: not fou",
+        ),
+        (ImportError("cannot import name 'x'", name="nigroedge.volume"), 3, "internal error: Imp"),
+        (ModuleNotFoundError("No module named 'numpy'", name="numpy"), 3, "internal error: Module"),
+    ):
+        monkeypatch.setattr(cli, "_run", lambda *_, error=error: _raise(error))
+        assert code == cli.main(["info"])
+        err = capsys.readouterr().err
+        assert words in err
+        assert 1 == err.count("\n")
+
+
 # ------------------------------------------------------------------------------ nothing to write to
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["info", "--help"], ["info"]])
+@pytest.mark.parametrize("program", ["nigroedge", "export"])
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_output_that_cannot_be_written_is_no_success(program, arguments, buffered):
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    if program == "export" and "info" in arguments:
+        arguments = ["init", "--help"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", program, *arguments],
+            env={**os.environ, "PYTHONUNBUFFERED": buffered},
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    assert (1, 1) == (done.returncode, done.stderr.count("\n"))
+    assert "cannot read or write: [Errno 28] No space left on device" in done.stderr
+
 
 #: Mounts a folder of its own, makes all else read-only, and goes on as the command that follows.
 READ_ONLY = """

@@ -12,9 +12,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 from export.__main__ import main
+from export.conventions import Conventions
 from export.from_torch import build, export, load_weights
+from export.imported import convert
 from nigroedge.errors import InputError, ModelError
 from nigroedge.model import load_model
+from tests.onnx_files import CARD as CARD_OF
 
 CODE = """
 from torch import nn
@@ -127,12 +130,19 @@ def test_all_that_does_not_fit_is_said_at_once(network, tmp_path):
     stored = network.state_dict()
     stored["7.weight"] = stored.pop("6.weight")
     stored["6.bias"] = torch.zeros(2)
+    stored["0.weight"] = torch.zeros(1).expand(10**9)  # declared; one is there
+    stored["0.bias"] = torch.tensor([0, np.nan, 0, 0])
+    stored["1.running_var"] = torch.tensor([1.0, -1, 1, 1])
+    stored["1.weight"] = torch.ones(4, dtype=torch.int8)
     torch.save(stored, tmp_path / "w.pt")
 
     with pytest.raises(ModelError) as no:
         load_weights(network, tmp_path / "w.pt")
-    for words in ("missing: 6.weight;", "unexpected: 7.weight;", "shape: 6.bias [2] for [1]"):
-        assert words in f"{no.value};"
+    assert str(no.value).endswith(
+        "do not fit the network; missing: 6.weight; unexpected: 7.weight; "
+        "shape: 0.weight [1000000000] for [4, 1, 3, 3, 3], 6.bias [2] for [1]; "
+        "type: 1.weight int8 for float32; not finite: 0.bias; below 0: 1.running_var"
+    )
 
 
 @pytest.mark.parametrize(
@@ -190,6 +200,63 @@ def test_a_network_that_torch_cannot_export_is_one_line():
     with pytest.raises(ModelError, match=r"torch cannot export the network .*two lines") as no:
         export(Asks(), SHAPE, "torchscript")
     assert "\n" not in str(no.value)
+
+
+def mean(x):
+    return x.mean((2, 3, 4))
+
+
+def by_the_batch(x):
+    return mean(nn.functional.batch_norm(x, None, None, training=True))
+
+
+#: What eval() does not make a function of one patch, or is none.
+UNFIT = {
+    "if": (lambda x: mean(x) if x.sum() > 0 else 2 * mean(x), "times -1 are off .* no `if` on"),
+    "chance": (lambda x: mean(nn.functional.dropout(x, 0.5)), "another network: .* no chance"),
+    "noise": (lambda x: mean(x + torch.randn(1)), "another network: .* no chance"),
+    "others": (lambda x: mean(x) - x.mean(), "no look at other patches"),
+    "dict": (lambda x: {"sbr": mean(x)}, "expected the network to give a tensor, got dict"),
+    "batch": (by_the_batch, "torch cannot export the network|no look at other patches"),
+    "two outputs": (lambda x: (mean(x), mean(x)), "expected one input and one output, got 1 and 2"),
+    "maps": (lambda x: x, "expected one number for each patch, got an output of"),
+    "constant": (lambda x: torch.ones(2, 1), "expected one input and one output, got 0 and 1"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's exporter, about itself
+@pytest.mark.parametrize("name", UNFIT)
+def test_what_is_no_function_of_one_patch_is_refused(name, tmp_path):
+    function, message = UNFIT[name]
+
+    class Unfit(nn.Module):
+        def forward(self, x):
+            return function(x)
+
+    with pytest.raises(ModelError, match=message) as no:
+        convert(
+            *(export(Unfit(), SHAPE, "torchscript"), tmp_path / "m.onnx"),
+            *(Conventions(side="both", normalize="none", axes="ALI"), CARD_OF),
+            shape=SHAPE,
+        )
+    assert "\n" not in str(no.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_of_two_inputs_is_refused():
+    class Two(nn.Module):
+        def forward(self, x, y):
+            return mean(x) + y
+
+    with pytest.raises(ModelError, match="missing 1 required positional argument: 'y'"):
+        export(Two(), SHAPE, "torchscript")
+
+
+def test_batch_normalisation_without_statistics_is_refused_by_name(network):
+    network[1] = nn.BatchNorm3d(4, track_running_stats=False)
+
+    with pytest.raises(ModelError, match=r"layer '1': expected .* running statistics, got none"):
+        export(network, SHAPE, "torchscript")
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,18 @@ def test_a_running_variance_that_none_has_is_refused(variance, tmp_path):
         converted(made, tmp_path)
 
 
+def test_batch_normalisation_in_training_mode_is_refused(tmp_path):
+    one = {name: np.float32([1]) for name in ("s", "b", "m", "v")}
+    trains = helper.make_node(
+        *("BatchNormalization", ["x", "s", "b", "m", "v"], ["n", "m2", "v2"], "bn"), training_mode=1
+    )
+    made = model([trains, node("GlobalAveragePool", "n", "g"), node("Flatten", "g", "y")], one)
+
+    with pytest.raises(ModelError, match="BatchNormalization 'bn': expected inference mode") as no:
+        converted(made, tmp_path)
+    assert "\n" not in str(no.value)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_dropout_that_drops_is_refused(training, tmp_path):
     made = mean_of(node("Dropout", "m r t", "y"), r=0.5)

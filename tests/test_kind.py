@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from nigroedge.errors import FormatError, InputError, ModelError
-from nigroedge.io.kind import N_BYTES, kind_of
+from nigroedge.io.kind import N_BYTES, NIFTI, kind_of
 from nigroedge.io.landmarks import load_landmarks
 from nigroedge.io.nifti import load_volume
 from nigroedge.model import REFERENCE, load_model
@@ -89,8 +89,6 @@ def test_files_of_other_programs_are_known_by_their_first_bytes(name):
 @pytest.mark.parametrize(
     "content",
     [
-        *(nifti_bytes(VOXELS, version=version) for version in (1, 2)),
-        nifti_bytes(VOXELS.astype(">f4")),
         Path(REFERENCE).read_bytes(),
         b"side,x,y,z\nleft,1,2,3\n",
         b'{"markups": []}',
@@ -172,3 +170,38 @@ def test_a_table_that_is_none_says_what_it_is(tmp_path):
         InputError, match=r"table.csv'?: expected a table, got a zip archive, as .x"
     ):
         read_table(tmp_path / "table.csv")
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("magic", [b"n+1\0", b"ni1\0"])
+def test_an_image_where_another_file_was_expected_is_named(tmp_path, pack, magic):
+    path = tmp_path / "x.nii"
+    path.write_bytes(pack(nifti_bytes(VOXELS, magic=magic)))
+
+    with pytest.raises(
+        ModelError, match=r"expected an ONNX model, got a NIfTI image: `nigroedge pr"
+    ):
+        load_model(path)
+    with pytest.raises(FormatError, match="got a NIfTI image"):
+        read_sidecar(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(nifti_bytes(VOXELS, version=version) for version in (1, 2)),
+        nifti_bytes(VOXELS.astype(">f4")),
+        nib.Nifti2Image(VOXELS, np.eye(4)).to_bytes(),
+    ],
+)
+def test_an_image_of_either_version_and_order_is_one(content):
+    assert NIFTI == kind_of(content[:N_BYTES]) == kind_of(gzip.compress(content)[:N_BYTES])
+
+
+def test_an_image_with_a_broken_header_is_not_told_to_be_one(tmp_path):
+    (tmp_path / "x.nii").write_bytes(nifti_bytes(VOXELS, sizeof_hdr=5))
+
+    with pytest.raises(
+        FormatError, match="expected a NIfTI-1 or NIfTI-2 file, found no such header"
+    ):
+        load_volume(tmp_path / "x.nii")

@@ -234,6 +234,12 @@ REFUSED = [
     (FCSV.replace(",R,", ",left,"), "twice.fcsv", InputError, "line 5: expected one left"),
     (FCSV.replace("= LPS", "= RAS"), "swapped.fcsv", GeometryError, "line 4, line 5: expected the"),
     ("{", "cut.mrk.json", FormatError, "line 1: expected JSON"),
+    (
+        markups(point("left")).replace('"left"', '"le\tft"'),
+        "tab.mrk.json",
+        FormatError,
+        r"line 1: column \d+: expected JSON, in whose texts control characters are escaped, such",
+    ),
     ("[" * 100_000, "deep.mrk.json", FormatError, "JSON"),
     ('{"markups": ' + "9" * 10_000 + "}", "digits.mrk.json", FormatError, "JSON"),
     (

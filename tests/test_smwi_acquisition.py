@@ -87,7 +87,7 @@ def test_a_list_of_times_is_of_one_file_of_all_echoes():
     [
         ((0.01, 0.02, 0.03), (0.01, 0.02, 0.04), "got 0.01, 0.02, 0.03 s and 0.01, 0.02, 0.04 s"),
         ((0.01, 0.01, 0.03), TIMES, r"0\.01 s for 'mag0\.nii' and for 'mag1\.nii'"),
-        (([0.01, 0.02], 0.02, 0.03), TIMES, r"a file of one echo, got 2 in .*'mag0\.nii'"),
+        (([0.01, 0.02], 0.02, 0.03), TIMES, r"a file of one echo, .* got 2 in .*'mag0\.nii'"),
         (([0.01, 0.02],), ([0.02, 0.01],), "got 0.01, 0.02 s and 0.02, 0.01 s"),
         ((None, 0.02), (None, 0.02), r"expected EchoTime in a sidecar of 'phase0\.nii', got None"),
         (("0.01", 0.02), (0.01, 0.02), r"EchoTime in a sidecar of 'mag0\.nii', got '0\.01'"),
@@ -216,3 +216,23 @@ def test_a_phase_beside_which_it_says_magnitude_is_refused():
 def test_a_stack_whose_sidecar_has_other_times_is_refused(said):
     with pytest.raises(InputError, match=r"the echo times that are given, 0\.01, 0\.02, 0\.03 s"):
         check_given(images("mag", [said]), images("phase", [None]), TIMES, 3)
+
+
+@pytest.mark.parametrize("part", ["mag", "phase"])
+def test_a_list_of_all_times_beside_each_file_bears_out_what_is_given(part):
+    every = [EchoImage(Path(f"{n}.nii"), part, {"EchoTime": list(TIMES)}) for n in range(3)]
+    silent = images("phase" if part == "mag" else "mag", [None] * 3)
+
+    check_given(*((every, silent) if part == "mag" else (silent, every)), TIMES, 3.0)
+    with pytest.raises(InputError, match=r"the echo times that are given, 0\.01, 0\.02, 0\.04 s"):
+        check_given(*((every, silent) if part == "mag" else (silent, every)), (0.01, 0.02, 0.04), 3)
+
+
+@pytest.mark.parametrize(("part", "word"), [("mag", "REAL"), ("phase", "IMAGINARY")])
+def test_a_real_or_imaginary_part_is_told_how_to_become_magnitude_and_phase(part, word):
+    mags, phases = images("mag"), images("phase")
+    spoiled = mags if part == "mag" else phases
+    spoiled[1] = EchoImage(spoiled[1].path, part, {**spoiled[1].said, "ImageType": [word]})
+
+    with pytest.raises(InputError, match=r"magnitude is hypot\(real, imag\), phase atan2"):
+        Acquisition.of(mags, phases)

@@ -151,6 +151,60 @@ def test_one_file_of_all_echoes_has_a_list_of_times(tmp_path):
     assert ((0.01, 0.02), 1, {"sub": "01"}) == (raw.echo_times_s, len(raw.phase), raw.entities)
 
 
+@pytest.mark.parametrize("n_echoes", [3, 11])
+def test_a_list_of_times_above_one_file_an_echo_is_in_the_order_of_their_numbers(
+    tmp_path, n_echoes
+):
+    times = [0.004 * echo for echo in range(1, n_echoes + 1)]
+    subject = make_subject(tmp_path, n_echoes=n_echoes)
+    for path in subject.rglob("*.json"):
+        path.write_text('{"MagneticFieldStrength": 3}')
+    (tmp_path / "MEGRE.json").write_text(json.dumps({"EchoTime": times}))
+
+    raw = find_scan(subject)
+
+    assert tuple(times) == raw.echo_times_s
+    for paths in (raw.magnitude, raw.phase):
+        assert [*range(1, n_echoes + 1)] == [int(parse_name(path)[0]["echo"]) for path in paths]
+
+
+def test_a_list_of_times_that_does_not_fit_the_files_is_refused(tmp_path):
+    subject = make_subject(tmp_path, said={"EchoTime": [0.01, 0.02]})
+
+    with pytest.raises(InputError, match="or as many as there are files, echo-1 to echo-3, got 2"):
+        find_scan(subject)
+    for path in sorted(subject.rglob("*echo-3*")):
+        path.rename(path.with_name(path.name.replace("echo-3", "echo-4")))
+    for path in subject.rglob("*.json"):
+        path.write_text('{"MagneticFieldStrength": 3, "EchoTime": [0.01, 0.02, 0.03]}')
+    with pytest.raises(InputError, match="or as many as there are files, echo-1 to echo-3, got 3"):
+        find_scan(subject)
+
+
+def test_real_and_imaginary_parts_are_named_with_what_makes_magnitude_and_phase_of_them(tmp_path):
+    subject = make_subject(tmp_path)
+    for path in sorted(subject.rglob("*part-*")):
+        renamed = path.name.replace("part-mag", "part-real").replace("part-phase", "part-imag")
+        path.rename(path.with_name(renamed))
+
+    with pytest.raises(InputError) as caught:
+        find_scan(subject)
+    assert (
+        "expected images of part-mag and part-phase, got part-imag and part-real, such as "
+        "'sub-01_echo-1_part-imag_MEGRE.nii': convert them: magnitude is hypot(real, imag), phase "
+        "atan2(imag, real)"
+    ) in str(caught.value)
+
+
+@pytest.mark.parametrize("other", ["", "_acq-other"])
+def test_real_and_imaginary_parts_beside_magnitude_and_phase_are_nobodys(tmp_path, other):
+    subject = make_subject(tmp_path)
+    for part in ("real", "imag"):
+        (subject / f"anat/sub-01{other}_echo-1_part-{part}_MEGRE.nii").write_bytes(b"")
+
+    assert 3 == len(find_scan(subject).phase)
+
+
 #: Folder of the images, whether the dataset has a description, the folder that is named.
 LAYOUTS = [
     ("sub-01/anat", True, "sub-01"),

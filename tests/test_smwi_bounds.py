@@ -11,6 +11,7 @@ from nigroedge.smwi.bounds import (
     check_chi,
     check_decay,
     check_echo_times,
+    check_evolution,
     check_field_strength,
     check_magnitude,
 )
@@ -107,3 +108,16 @@ def test_a_magnitude_on_top_of_an_offset_is_refused():
     for offset in (1e4, 1e9):
         with pytest.raises(InputError, match=r"darkest voxel is below 0\.9 of its brightest, got "):
             check_magnitude(image + np.float32(offset))
+
+
+@pytest.mark.parametrize(
+    ("last_s", "tesla"), [(0.045, 3), (0.012, 7), (0.04, 1.5), (0.04, 0.55), (0.0067, 3)]
+)
+def test_echoes_in_which_susceptibility_shows_are_taken(last_s, tesla):
+    check_evolution([last_s / 2, last_s], tesla)
+
+
+@pytest.mark.parametrize(("last_s", "tesla"), [(0.0046, 3), (0.00952, 1.5), (0.00204, 7)])
+def test_the_echoes_of_a_field_map_are_refused(last_s, tesla):
+    with pytest.raises(InputError, match=r"late enough for susceptibility, .* is this a field map"):
+        check_evolution([last_s / 2, last_s], tesla)

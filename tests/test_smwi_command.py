@@ -256,6 +256,32 @@ def test_b0_of_a_standard_space_is_asked_for(folder, head, tmp_path, capsys):
     assert pytest.approx(head.b0, abs=1e-5) == said["B0Direction"]
 
 
+@pytest.mark.parametrize(
+    ("code", "b0", "taken"),
+    [("scanner", (), "scanner"), ("aligned", (), "aligned"), ("mni", ("--b0", "0,0,1"), "given")],
+)
+def test_what_the_direction_of_b0_rests_on_is_said(folder, tmp_path, capsys, code, b0, taken):
+    """Another image's coordinates (code 2, nibabel's default) may be turned: no silence there."""
+    start = ["smwi", "--echo-times", *TIMES, "--field-strength", "3", "--method", "fast"]
+    for option, part in (("--magnitude", "mag"), ("--phase", "phase")):
+        paths = []
+        for n, path in enumerate(echoes(folder, part)):
+            image = nibabel.load(path)
+            image.set_sform(image.affine, code=code)
+            image.set_qform(None, code=0)
+            paths.append(str(tmp_path / f"{part}{n}.nii"))
+            nibabel.save(image, paths[-1])
+        start += [option, *paths]
+
+    assert 0 == main([*start, "--threads", "1", *b0, "--out", str(tmp_path / "out")])
+    out = capsys.readouterr().out
+    said = json.loads((tmp_path / "out/sub-unknown/anat/sub-unknown_SMWI.json").read_text())
+    assert taken == said["B0From"]
+    assert ("B0 along z of coordinates aligned to another image (code 2)" in out) == (
+        taken == "aligned"
+    )
+
+
 @pytest.mark.parametrize("words", ["0,0,0", "1,2", "up", "0,0,nan"])
 def test_what_is_no_direction_of_b0_is_a_usage_error(words, capsys):
     assert 2 == main(["smwi", "--bids", "x", "--out", "y", "--b0", words])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nigroedge.errors import FormatError, GeometryError, InputError
-from nigroedge.smwi import MultiEcho
+from nigroedge.smwi import MultiEcho, reconstruct
 from nigroedge.smwi.agreement import check_agreement, check_given
 from nigroedge.smwi.bids import beside
 from nigroedge.smwi.phase import read_phase
@@ -76,19 +76,25 @@ def test_echoes_that_no_turn_brings_to_one_shape_are_refused(write):
 
 
 @pytest.mark.parametrize(
-    ("code", "qform_code", "transform", "is_scanners"),
+    ("code", "qform_code", "transform", "frame"),
     [
-        *((1, 0, None, True), (2, 0, None, True), (0, 1, None, True)),
-        *((3, 0, None, False), (4, 0, None, False), (5, 4, None, False), (0, 5, None, False)),
-        *((4, 1, None, True), (4, 1, "sform", False), (4, 1, "qform", True)),
+        *((1, 0, None, "scanner"), (0, 1, None, "scanner"), (2, 1, None, "scanner")),
+        *((2, 0, None, "aligned"), (0, 2, None, "aligned"), (4, 2, None, "aligned")),
+        *((3, 0, None, "standard"), (4, 0, None, "standard"), (5, 4, None, "standard")),
+        *((0, 5, None, "standard"), (2, 1, "sform", "aligned"), (4, 1, "sform", "standard")),
+        (4, 1, "qform", "scanner"),
     ],
 )
-def test_the_scanners_coordinates_are_told_from_a_standard_space(
-    write, code, qform_code, transform, is_scanners
-):
+def test_the_scanners_coordinates_are_told_from_others(write, code, qform_code, transform, frame):
     path = write("a.nii", ECHOES, code=code, qform_code=qform_code)
 
-    assert is_scanners == read_stack([path], transform=transform).is_scanners
+    assert frame == read_stack([path], transform=transform).frame
+
+
+def test_of_several_images_in_one_place_one_in_the_scanners_coordinates_is_enough(write):
+    paths = [write(f"{code}.nii", ECHOES[..., code], code=code) for code in (2, 1)]
+
+    assert "scanner" == read_stack(paths).frame
 
 
 # ------------------------------------------------------------------------------------------- masks
@@ -165,8 +171,7 @@ def test_real_scans_are_read(shared_data, names, unit, times, tesla):
     scan = MultiEcho(first.values, second.values, first.affines[0], times, tesla)
 
     assert (unit, True) == (scan.phases.unit, scan.phases.is_detected)
-    assert first.is_scanners
-    assert second.is_scanners
+    assert "scanner" == first.frame == second.frame
     check_given(
         [beside(path, "mag") for path in magnitude],
         [beside(path, "phase") for path in phase],
@@ -181,3 +186,17 @@ def test_a_real_difference_of_phases_is_found_in_its_unit_and_refused_as_phase(s
     assert "-4096..4096" == read_phase(read_stack([path]).values).unit
     with pytest.raises(InputError, match="a difference of two echoes is no phase"):
         check_agreement([beside(path, "phase")])
+
+
+def test_the_real_echoes_of_a_field_map_are_refused_as_such(shared_data):
+    """Before, 0.14 % of the mask beyond ±3 ppm alone stopped it, and units were blamed."""
+    names = [
+        shared_data / f"philips_gre2/gre_e{n}{end}.nii.gz" for end in ("", "_ph") for n in (1, 2)
+    ]
+    mags, phases = read_stack(names[:2]), read_stack(names[2:])
+    scan = MultiEcho(mags.values, phases.values, mags.affines[0], (0.0023, 0.0046), 3.0)
+
+    with pytest.raises(
+        InputError, match=r"6\.7 ms or more at 3 T, got 4\.6 ms: is this a field map"
+    ):
+        reconstruct(scan)

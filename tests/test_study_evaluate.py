@@ -308,7 +308,7 @@ def test_without_a_package_the_pip_line_is_said(tmp_path, module):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert 1 == done.returncode
-    assert "pip install nigroedge[plots]" in done.stderr
+    assert "pip install 'nigroedge[plots]'" in done.stderr
 
 
 def test_a_missing_baseline_is_said_with_its_reason(run, tmp_path):

@@ -77,7 +77,7 @@ def test_a_card_cannot_hide_or_reorder_what_is_shown(tmp_path):
     text = model_text(artefact, read_spec(artefact))
 
     assert r"name            a\u202eb 1" in text
-    assert r'metric m\u2066  {"x": 1}' in text
+    assert r"metric m\u2066  x 1" in text
     assert r"metric y        \u200bz" in text
     assert all(line.isprintable() for line in text.split("\n"))
 
@@ -112,3 +112,23 @@ def test_what_is_shown_stays_on_its_line(text):
 )
 def test_one_line(text, shown):
     assert shown == one_line(text)
+
+
+def test_metrics_are_words_and_numbers(tmp_path):
+    metrics = {
+        "network": {"rmse": 0.7936, "rho_c": None, "slope": -0.0},
+        "folds": [0.7, 0.8],
+        "epochs": 4,
+        "deep": {"by site": {"A": 1}},
+    }
+    artefact = read_artefact(
+        write_model(tmp_path / "model.onnx", card=replace(CARD, metrics=metrics))
+    )
+    lines = model_text(artefact, read_spec(artefact)).split("\n")
+
+    assert [
+        "metric network  rmse 0.7936, rho_c none, slope 0.0",
+        "metric folds    0.7, 0.8",
+        "metric epochs   4",
+        'metric deep     by site {"A": 1}',
+    ] == [line for line in lines if line.startswith("metric ")]

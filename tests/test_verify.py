@@ -110,7 +110,7 @@ def test_an_engine_that_is_not_installed_is_listed_as_such(family, monkeypatch, 
     check = checks_of(family)["tiny.int8.xml", "openvino"]
 
     assert "not installed" == check.status
-    assert "pip install nigroedge[openvino]" in check.reason
+    assert "pip install 'nigroedge[openvino]'" in check.reason
     assert 0 == cli.main(["verify", str(family), "--threads", "1"])
     assert "not installed\n" in capsys.readouterr().out
 

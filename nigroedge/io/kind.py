@@ -53,6 +53,10 @@ _SIGNATURES: Mapping[tuple[int, bytes], str] = {
     (0, b"MM\x00*"): "a TIFF picture",
     (0, b"%PDF-"): "a PDF document",
 }
+#: Said where another file was expected; `nigroedge.io.nifti_header` knows better what is wrong.
+NIFTI = "a NIfTI image: `nigroedge predict` and `nigroedge smwi` read it, with --help for how"
+#: Place and bytes of nifti1.h and nifti2.h, of single files and headers of pairs.
+_NIFTI_MAGIC = ((344, b"n+1\0"), (344, b"ni1\0"), (4, b"n+2\0"), (4, b"ni2\0"))
 _WEB_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head)\b", re.IGNORECASE)
 #: Types of voxels that mghFormat of FreeSurfer's wiki lists: uchar, int, float, short.
 _MGH_TYPES = (0, 1, 3, 4)
@@ -69,6 +73,8 @@ def kind_of(start: bytes) -> str | None:
     >>> kind_of(b"")
     'an empty file: write or download it again'
     """
+    if _is_nifti(start) or _is_nifti(_gunzipped(start)):
+        return NIFTI
     for (place, magic), said in _SIGNATURES.items():
         if start[place : place + len(magic)] == magic:
             return said
@@ -98,6 +104,22 @@ def reason_of(error: OSError, path: str | os.PathLike[str]) -> str:
     if "annex" in link.readlink().parts:
         return f"{reason}: it is in git-annex and not here: run `datalad get` or `git annex get`"
     return f"{reason}: it is a link that leads nowhere"
+
+
+def _is_nifti(start: bytes) -> bool:
+    return any(start[place : place + len(magic)] == magic for place, magic in _NIFTI_MAGIC)
+
+
+def _gunzipped(start: bytes) -> bytes:
+    """Give the first bytes that gzip holds, nothing if it is none."""
+    if not start.startswith(b"\x1f\x8b"):
+        return b""
+    import zlib  # where something is wrong already
+
+    try:
+        return zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(start, N_BYTES)
+    except zlib.error:
+        return b""
 
 
 def _is_mgh(start: bytes) -> bool:

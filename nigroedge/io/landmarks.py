@@ -127,7 +127,7 @@ def _markups(text: str) -> Iterator[Labelled]:
     try:
         document = json.loads(text, object_pairs_hook=_members)
     except json.JSONDecodeError as error:
-        raise FormatError(f"line {error.lineno}: expected JSON: {error.msg}") from error
+        raise FormatError(f"line {error.lineno}: {_json_problem(error)}") from error
     except (RecursionError, ValueError) as error:  # nested, or a number of thousands of digits
         raise FormatError(
             "expected the JSON of 3-D Slicer's markups, got unreadable JSON"
@@ -135,6 +135,15 @@ def _markups(text: str) -> Iterator[Labelled]:
     where, markup = _point_list(_list(document, "markups", "the document"))
     for j, point in enumerate(_list(markup, "controlPoints", where)):
         yield _control_point(point, markup, f"{where}.controlPoints[{j}]")
+
+
+def _json_problem(error: json.JSONDecodeError) -> str:
+    if not error.msg.startswith("Invalid control character"):
+        return f"expected JSON: {error.msg}"
+    return (
+        f"column {error.colno}: expected JSON, in whose texts control characters are escaped, such "
+        f"as \\t for a tab, got one as it is"
+    )
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from nigroedge.io.nifti_header import (
     MAX_TRAILING_BYTES,
     NARROWED_DTYPES,
     TRANSFORMS,
+    Frame,
     Layout,
     NiftiHeader,
 )
@@ -113,8 +114,8 @@ class Series(NamedTuple):
         The value of a voxel is slope · stored + intercept.
     source : Source
         The file that the voxels came from.
-    is_scanners : bool
-        Whether the affine leads to the scanner's coordinates, see `NiftiHeader.is_scanners`.
+    frame : {'scanner', 'aligned', 'standard'}
+        What the affine leads to, see `NiftiHeader.frame`.
     """
 
     voxels: npt.NDArray[Any] | FileArray
@@ -122,7 +123,7 @@ class Series(NamedTuple):
     slope: float
     intercept: float
     source: Source
-    is_scanners: bool = True
+    frame: Frame = "scanner"
 
     def volume(self) -> Volume:
         """The one volume of a series of one."""
@@ -161,8 +162,8 @@ def _load(named: str | os.PathLike[str], transform: str | None, *, max_dims: int
         voxels = _read_voxels(voxel_file, named, header.layout)
         files = (voxel_file,) if header.is_single else (header_file, voxel_file)
         source = Source(named, files, (perf_counter() - start) * 1e3)
-        is_scanners = header.is_scanners(transform)
-        return Series(voxels, affine, header.slope, header.intercept, source, is_scanners)
+        frame = header.frame(transform)
+        return Series(voxels, affine, header.slope, header.intercept, source, frame)
 
 
 def save_volume(

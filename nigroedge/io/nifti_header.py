@@ -37,9 +37,13 @@ NARROWED_DTYPES = ("i8", "u8")
 
 TRANSFORMS = ("sform", "qform")
 
-#: Codes of a transform to the scanner's coordinates (1), or to those of another scan (2), which
-#: programs also write for want of a better; beyond them are standard spaces.
-_SCANNER_CODES = (1, 2)
+#: What a transform leads to: the scanner's coordinates, those of another image, a standard space.
+Frame = Literal["scanner", "aligned", "standard"]
+#: By the codes of nifti1.h; beyond these are standard spaces. Programs write 2
+#: for want of a better too, as nibabel does unless it is told.
+_FRAMES: dict[int, Frame] = {1: "scanner", 2: "aligned"}
+#: From the best known on.
+FRAMES: tuple[Frame, ...] = (*_FRAMES.values(), "standard")
 
 
 class _Version(NamedTuple):
@@ -181,13 +185,11 @@ class NiftiHeader(NamedTuple):
                 _check_lengths(sform(self.fields), self.fields)
             return (sform if (transform or coded[0]) == "sform" else qform)(self.fields)
 
-    def is_scanners(self, transform: str | None = None) -> bool:
-        """Whether the affine leads to the scanner's coordinates, not to a standard space.
-
-        Of two transforms that agree, it is enough that one does.
-        """
+    def frame(self, transform: str | None = None) -> Frame:
+        """Tell what the affine leads to; of two transforms that agree, by the better known."""
         names = TRANSFORMS if transform is None else (transform,)
-        return any(int(self.fields[f"{name}_code"]) in _SCANNER_CODES for name in names)
+        codes = {int(self.fields[f"{name}_code"]) for name in names}
+        return next((frame for code, frame in _FRAMES.items() if code in codes), "standard")
 
 
 Order = Literal["<", ">"]
@@ -199,10 +201,10 @@ def _recognise(content: bytes) -> tuple[_Version, Order]:
         size = int(np.frombuffer(content[:4].ljust(4, b"\0"), f"{order}i4")[0])
         if size in _VERSIONS and len(content) >= size:
             return _VERSIONS[size], order
-    from nigroedge.io.kind import kind_of  # where something is wrong already
+    from nigroedge.io.kind import NIFTI, kind_of  # where something is wrong already
 
     found = kind_of(content)
-    got = "found no such header" if found is None else f"got {found}"
+    got = "found no such header" if found in (None, NIFTI) else f"got {found}"
     raise FormatError(f"expected a NIfTI-1 or NIfTI-2 file, {got}")
 
 

@@ -4,7 +4,7 @@
 The scene is painted on a finer and larger grid than the image's: two samples a slice, and some
 millimetres beyond every face. Each voxel sums its parts with their phases, so that the image is
 not what the reconstruction's own forward model would make, on its own grid, of any map.
-Needs scipy: pip install nigroedge[smwi].
+Needs scipy: pip install 'nigroedge[smwi]'.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 """SMWI from the magnitude and phase of a multi-echo gradient echo.
 
 `reconstruct(MultiEcho(...))` gives an SmwiResult: a Volume that predict takes, with every stage.
-Needs scipy: pip install nigroedge[smwi].
+Needs scipy: pip install 'nigroedge[smwi]'.
 """
 
 from typing import TYPE_CHECKING

@@ -95,8 +95,8 @@ def _by_time(images: Sequence[EchoImage], partners: Sequence[EchoImage]) -> dict
     """Files by their echo time, in its order."""
     found: dict[float, EchoImage] = {}
     for image, partner in zip(images, partners, strict=True):
-        time = _one_time(image)
-        time = _one_time(partner) if time is None else time
+        time = _one_time(image, len(images))
+        time = _one_time(partner, len(images)) if time is None else time
         if time is None:
             raise (image if image.part == "phase" else partner).lacks("EchoTime")
         if time in found:
@@ -108,12 +108,12 @@ def _by_time(images: Sequence[EchoImage], partners: Sequence[EchoImage]) -> dict
     return {time: found[time].path for time in sorted(found)}
 
 
-def _one_time(image: EchoImage) -> float | None:
+def _one_time(image: EchoImage, n_files: int) -> float | None:
     times = image.echo_times_s()
     if times is not None and len(times) > 1:
         raise InputError(
-            f"expected one EchoTime for a file of one echo, got {len(times)} in a sidecar of "
-            f"{image.name}"
+            f"expected one EchoTime for a file of one echo, or as many as there are files, echo-1 "
+            f"to echo-{n_files}, got {len(times)} in a sidecar of {image.name}"
         )
     return None if times is None else times[0]
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from nigroedge.errors import InputError
-from nigroedge.smwi.echo_image import EchoImage
+from nigroedge.smwi.echo_image import CONVERT, EchoImage
 from nigroedge.smwi.frequency import hz_per_ppm
 
 #: Times closer than this are one: people round to a tenth of a millisecond, and no two echoes are
@@ -74,7 +74,7 @@ def check_given(
             )
     for part in (magnitude, phase):
         for image, given in zip(part, _times_of_files(part, echo_times_s), strict=True):
-            _check_given_times(image, given)
+            _check_given_times(image, given, echo_times_s)
 
 
 def agreed_phase_unit(phase: Sequence[EchoImage]) -> str | None:
@@ -138,7 +138,7 @@ def _check_kind(image: EchoImage) -> None:
     if kinds and image.part not in kinds:
         raise InputError(
             f"expected an ImageType of {_PARTS[image.part]} in a sidecar of {image.name}, got "
-            f"{image.said['ImageType']!r}"
+            f"{image.said['ImageType']!r}" + (f": {CONVERT}" if kinds <= {"real", "imag"} else "")
         )
     if image.part == "phase" and {"EchoTime1", "EchoTime2"} <= image.said.keys():
         raise InputError(
@@ -162,14 +162,15 @@ def _times_of_files(part: Sequence[EchoImage], given: Sequence[float]) -> list[t
     return [tuple(given)] if len(part) == 1 else [(time,) for time in given]
 
 
-def _check_given_times(image: EchoImage, given: Sequence[float]) -> None:
+def _check_given_times(image: EchoImage, given: Sequence[float], every: Sequence[float]) -> None:
     said = image.echo_times_s()
-    if said is None:
+    if said is None or same_times(said, every):  # a list of all may lie beside each
         return
     # A converter that stacks echoes often keeps the sidecar of one of them.
     is_of_one = len(said) == 1 and any(same_times(said, (time,)) for time in given)
     if not (is_of_one or same_times(said, given)):
-        listed = [", ".join(f"{time:g}" for time in times) for times in (given, said)]
+        expected = given if len(said) == 1 else every
+        listed = [", ".join(f"{time:g}" for time in times) for times in (expected, said)]
         raise InputError(
             f"expected the echo times that are given, {listed[0]} s, in every sidecar, got "
             f"{listed[1]} s in that of {image.name}"

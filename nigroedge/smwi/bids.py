@@ -17,12 +17,14 @@ from typing import Any
 from nigroedge.errors import InputError
 from nigroedge.names import quoted
 from nigroedge.smwi.acquisition import Acquisition
-from nigroedge.smwi.echo_image import EchoImage, Part
+from nigroedge.smwi.echo_image import CONVERT, EchoImage, Part
 from nigroedge.smwi.sidecar import merged, read_sidecar
 
 SUFFIXES = ("MEGRE", "T2starw")
 IMAGE_ENDS = (".nii", ".nii.gz")
 PARTS = ("mag", "phase", None)
+#: Not read, but named: see `nigroedge.smwi.echo_image.CONVERT`.
+CARTESIAN = ("real", "imag")
 
 _ENTITY = re.compile(r"([a-zA-Z]+)-([a-zA-Z0-9+]+)")
 _LABEL = re.compile(r"[a-zA-Z0-9]+")
@@ -79,10 +81,13 @@ def _groups(folder: Path) -> dict[str, list[Path]]:
             if not path.name.endswith(IMAGE_ENDS):
                 continue
             entities, suffix = parse_name(path)
-            if suffix in SUFFIXES and entities.get("part") in PARTS:
+            if suffix in SUFFIXES and entities.get("part") in (*PARTS, *CARTESIAN):
                 key = _joined({k: v for k, v in entities.items() if k not in ("echo", "part")})
                 groups.setdefault(f"{key}_{suffix}", []).append(path)
-    return {key: paths for key, paths in groups.items() if any(map(_part_of, paths))}
+    parts = {key: {_part_of(path) for path in paths} for key, paths in groups.items()}
+    of_scans = [key for key, found in parts.items() if found & {"mag", "phase"}]
+    of_scans = of_scans or [key for key, found in parts.items() if found & {*CARTESIAN}]
+    return {key: groups[key] for key in of_scans}
 
 
 def _part_of(path: Path) -> str | None:
@@ -92,14 +97,16 @@ def _part_of(path: Path) -> str | None:
 def _scan(paths: Sequence[Path], folder: Path) -> RawScan:
     magnitude = _by_echo(paths, "mag") or _by_echo(paths, None)
     phase = _by_echo(paths, "phase")
+    if not phase:
+        _refuse_cartesian(paths)
     if magnitude.keys() != phase.keys():
         raise InputError(
             f"expected the same echoes of part-mag and part-phase, got "
             f"{sorted(magnitude)} and {sorted(phase)}"
         )
     found = Acquisition.of(
-        [_image(magnitude[echo], "mag", folder) for echo in magnitude],
-        [_image(phase[echo], "phase", folder) for echo in magnitude],
+        _images(magnitude, "mag", folder),
+        _images({echo: phase[echo] for echo in magnitude}, "phase", folder),
     )
     entities, _ = parse_name(found.phase[0])
     shared = {key: value for key, value in entities.items() if key not in ("echo", "part")}
@@ -125,8 +132,31 @@ def _by_echo(paths: Sequence[Path], part: str | None) -> dict[str, Path]:
     return found
 
 
-def _image(path: Path, part: Part, folder: Path) -> EchoImage:
-    return EchoImage(path, part, sidecar(path, folder))
+def _refuse_cartesian(paths: Sequence[Path]) -> None:
+    found = {part: path for path in paths if (part := _part_of(path)) in CARTESIAN}
+    if found:
+        parts = " and ".join(f"part-{part}" for part in sorted(found))
+        first = min(path.name for path in paths if _part_of(path) in CARTESIAN)
+        raise InputError(
+            f"expected images of part-mag and part-phase, got {parts}, such as {quoted(first)}: "
+            f"{CONVERT}"
+        )
+
+
+def _images(paths: Mapping[str, Path], part: Part, folder: Path) -> list[EchoImage]:
+    """Give the files of a part with what is said of them, of a list of all times each its own.
+
+    The number of an echo in a name is its place in that list, from 1: BIDS's index.
+    """
+    numbers = [str(n + 1) for n in range(len(paths))]
+    images = []
+    for echo, path in paths.items():
+        said = sidecar(path, folder)
+        times = said.get("EchoTime")
+        if isinstance(times, list) and len(times) == len(paths) and {*numbers} == paths.keys():
+            said = {**said, "EchoTime": times[numbers.index(echo)]}
+        images.append(EchoImage(path, part, said))
+    return images
 
 
 def parse_name(path: Path) -> tuple[dict[str, str], str]:

@@ -23,6 +23,7 @@ from nigroedge.subcommand import (
 )
 
 if TYPE_CHECKING:
+    from nigroedge.io.nifti_header import Frame
     from nigroedge.smwi.method import Method
     from nigroedge.smwi.scan import MultiEcho
 
@@ -92,6 +93,11 @@ class _Made:
             f"phase in {said['PhaseUnit']}{detected}; "
             f"susceptibility in {kept:.0f} % of the mask"
         )
+        if said["B0From"] == "aligned":
+            yield (
+                "B0 along z of coordinates aligned to another image (code 2), taken for the "
+                "scanner's: if that image was turned, give --b0"
+            )
         yield from map(readable, self.written)
         yield NOTICE
 
@@ -173,12 +179,13 @@ def _scan_of_files(options: argparse.Namespace) -> MultiEcho:
 
 def _read(options: argparse.Namespace, phase_unit: str | None) -> MultiEcho:
     from nigroedge.smwi.scan import MultiEcho, same_place
-    from nigroedge.smwi.stack import read_stack
+    from nigroedge.smwi.stack import best_known, read_stack
 
     magnitude = read_stack(options.magnitude, transform=options.transform)
     place = magnitude.affines[0]
     phase = read_stack(options.phase, transform=options.transform, target=place)
     same_place((*magnitude.affines, *phase.affines), magnitude.values.shape)
+    frame = best_known((magnitude.frame, phase.frame))
     return MultiEcho(
         magnitude.values,
         phase.values,
@@ -187,18 +194,19 @@ def _read(options: argparse.Namespace, phase_unit: str | None) -> MultiEcho:
         options.field_strength,
         phase_unit=options.phase_unit or phase_unit,
         phase_sign=options.phase_sign,
-        b0_world=_b0_world(options.b0, magnitude.is_scanners or phase.is_scanners),
+        b0_world=_b0_world(options.b0, frame),
+        b0_from="given" if options.b0 is not None else frame,
         sources=(*magnitude.sources, *phase.sources),
     )
 
 
-def _b0_world(given: Point | None, is_scanners: bool) -> Point:
+def _b0_world(given: Point | None, frame: Frame) -> Point:
     """Where B0 runs: along z of the scanner's coordinates, and of those alone."""
     from nigroedge.errors import GeometryError
 
     if given is not None:
         return given
-    if not is_scanners:
+    if frame == "standard":
         raise GeometryError(
             "expected a transform to the scanner's coordinates, whose z is the direction of B0, "
             "got one to a standard space (sform_code or qform_code 3 to 5): give --b0 X,Y,Z, the "

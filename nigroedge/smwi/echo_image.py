@@ -21,6 +21,9 @@ IMAGE_TYPES = {
     **dict.fromkeys(("R", "REAL"), "real"),
     **dict.fromkeys(("I", "IMAGINARY"), "imag"),
 }
+#: What to do with real and imaginary parts. They are not read: some scanners turn the sign of every
+#: second slice in them, and nothing in a file says so.
+CONVERT = "convert them: magnitude is hypot(real, imag), phase atan2(imag, real), in radians"
 #: Words for the unit of a phase → its name in `nigroedge.smwi.phase`; None leaves it to the values.
 UNITS: dict[str, str | None] = {
     **dict.fromkeys(("rad", "radian", "radians"), "rad"),

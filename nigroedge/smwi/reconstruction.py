@@ -14,7 +14,7 @@ import numpy.typing as npt
 import nigroedge
 from nigroedge.engine import resolve_threads
 from nigroedge.smwi.background import resharp, vsharp
-from nigroedge.smwi.bounds import check_chi, check_decay
+from nigroedge.smwi.bounds import check_chi, check_decay, check_evolution
 from nigroedge.smwi.channels import combine_channels, root_sum_of_squares
 from nigroedge.smwi.dipole import Susceptibility, tkd
 from nigroedge.smwi.fourier import Floats, FourierGrid, Mask, Shape3
@@ -95,9 +95,11 @@ def reconstruct(
     Raises
     ------
     InputError, GeometryError
-        If no brain is found, the mask misses the slab or is too thin for background removal, the
-        signal grows from echo to echo, or susceptibilities come out that no brain has.
+        If the echoes are too early for susceptibility, no brain is found, the mask misses the slab
+        or is too thin for background removal, the signal grows from echo to echo, or
+        susceptibilities come out that no brain has.
     """
+    check_evolution(scan.echo_times_s, scan.field_strength_t)
     run = _Run(scan, method, resolve_threads(workers), progress)
     magnitude = root_sum_of_squares(scan.magnitudes.reshape(*scan.magnitudes.shape[:3], -1))
     progress("mask", 0.0)
@@ -282,6 +284,7 @@ def _parameters(
         "EchoTime": list(scan.echo_times_s),
         "MagneticFieldStrength": scan.field_strength_t,
         "B0Direction": [round(component, 6) for component in scan.b0],
+        "B0From": scan.b0_from,
         "PhaseUnit": scan.phases.unit,
         "PhaseUnitDetected": scan.phases.is_detected,
         "PhaseSign": scan.phase_sign,

@@ -53,6 +53,8 @@ class MultiEcho:
     b0_world : (float, float, float), optional
         Direction of B0 in the coordinates that the affine leads to; by default z, as in those of
         the scanner. Images that were turned to a standard space have another.
+    b0_from : {'scanner', 'aligned', 'standard', 'given'}
+        What is known of those coordinates, or that somebody gave the direction: only said again.
     sources : tuple of Source
         The files that it came from.
 
@@ -75,6 +77,7 @@ class MultiEcho:
     phase_unit: str | None = None
     phase_sign: int = 1
     b0_world: Vector3 = (0.0, 0.0, 1.0)
+    b0_from: str = "scanner"
     sources: tuple[Source, ...] = field(default=(), repr=False)
 
     #: Derived: magnitude and phase of five dimensions, NaN-free; B0 in image axes; voxel edges.

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from nigroedge.digest import hashing
 from nigroedge.errors import GeometryError
 from nigroedge.io.nifti import Series, load_series
+from nigroedge.io.nifti_header import FRAMES, Frame
 from nigroedge.smwi.orientation import Affine, turned
 from nigroedge.volume import Source
 
@@ -26,14 +27,14 @@ class Stack(NamedTuple):
         What the voxels are worth.
     affines : tuple of (4, 4) ndarray
         Of each file, voxel index → RAS+ millimetres.
-    is_scanners : bool
-        Whether one of them leads to the scanner's own coordinates.
+    frame : {'scanner', 'aligned', 'standard'}
+        What they lead to, as the one says of which most is known; all are in one place.
     sources : tuple of Source
     """
 
     values: npt.NDArray[Any]
     affines: tuple[Affine, ...]
-    is_scanners: bool
+    frame: Frame
     sources: tuple[Source, ...]
 
 
@@ -70,9 +71,14 @@ def read_stack(
     return Stack(
         np.ascontiguousarray(images[0]) if is_of_all else np.stack(images, axis=3),
         tuple(affine for _, affine in placed),
-        any(one.is_scanners for one in series),
+        best_known(one.frame for one in series),
         tuple(one.source for one in series),
     )
+
+
+def best_known(frames: Iterable[Frame]) -> Frame:
+    """Give the best known of the frames of images that are in one place."""
+    return min(frames, key=FRAMES.index)
 
 
 def read_mask(

@@ -2,7 +2,7 @@
 """The study: cohort tables, the statistics of predicted against measured SBR, and the report.
 
 `concordance` and `scores` need numpy alone, the other statistics scipy, the report matplotlib too:
-pip install nigroedge[plots].
+pip install 'nigroedge[plots]'.
 """
 
 from typing import TYPE_CHECKING
