@@ -10,9 +10,11 @@ self-test patch at 3 SBR.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import nn
 
-from export.network import build, fold_scale, he_initialise
+from export.network import Shape3, build, fold_scale, he_initialise
 from export.spec import make_card, method_spec
 from export.to_onnx import selftest_sbr
 from nigroedge.preprocess import PATCH_SHAPE
@@ -27,7 +29,7 @@ BIAS_SD = 0.05
 
 
 def random_model(
-    preset: str, *, seed: int, mirror_centre: str = "n/2"
+    preset: str, *, seed: int, mirror_centre: str = "n/2", shape: Shape3 = PATCH_SHAPE
 ) -> tuple[nn.Sequential, ModelSpec]:
     """Build a preset with random weights and the preprocessing of the paper.
 
@@ -39,8 +41,10 @@ def random_model(
         Not negative; the same seed gives the same weights.
     mirror_centre : {'n/2', 'n/2-1'}
         As `export.spec.method_spec`.
+    shape : (int, int, int)
+        Voxels of a patch; the paper's unless tests want a smaller one.
     """
-    network = build(preset, PATCH_SHAPE)
+    network = build(preset, shape)
     he_initialise(network, seed=seed, bias_sd=BIAS_SD)
     spec = method_spec(
         make_card(
@@ -51,6 +55,7 @@ def random_model(
         ),
         mirror_centre=mirror_centre,
     )
+    spec = replace(spec, grid=replace(spec.grid, shape=shape))
     fold_scale(network, scale=OUTPUT_GAIN)
     fold_scale(network, scale=1.0, offset=MIDDLE_SBR - selftest_sbr(network, spec))
     return network, spec

@@ -138,11 +138,12 @@ def test_weights_use_half_of_their_range_in_openvino(model):
 
 def test_the_openvino_sibling_gives_the_same_without_vnni(model, tmp_path):
     """AVX2 alone adds pairs of products in 16 bits; full-range weights would saturate there."""
+    np.save(tmp_path / "patches.npy", patches(16, seed=2))
     code = f"""
 import numpy as np
 from nigroedge.model import load_model
-from tests.test_export_quantize import patches
-sbr = load_model({str(sibling_paths(model)["openvino"])!r}).predict_patches(patches(16, seed=2))
+patches = np.load({str(tmp_path)!r} + "/patches.npy")
+sbr = load_model({str(sibling_paths(model)["openvino"])!r}).predict_patches(patches)
 np.save({str(tmp_path)!r} + "/sbr.npy", sbr)
 """
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
