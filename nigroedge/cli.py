@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import nigroedge
 from nigroedge import command as prediction
@@ -226,10 +226,14 @@ def _is_of_threads(error: Exception) -> bool:
 
 
 def _abandon_output() -> None:
+    _abandon(sys.stdout)
+
+
+def _abandon(stream: TextIO | None) -> None:
     """Keep Python from flushing, as it ends, what could not be written; that would be code 120."""
-    if sys.stdout is not None:
+    if stream is not None:
         with contextlib.suppress(OSError, ValueError):  # ValueError: a stream without a file
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @dataclass(frozen=True)
@@ -239,8 +243,14 @@ class _Complaints:
     speaker: str
 
     def __call__(self, message: object, code: int) -> int:
-        _print(f"{self.speaker}: {one_line(str(message))}", to_stderr=True)
+        self._say(f"{self.speaker}: {one_line(str(message))}")
         return code
+
+    def _say(self, line: str) -> None:
+        try:
+            _print(line, to_stderr=True)
+        except OSError:  # nobody listens: the exit code is left to tell
+            _abandon(sys.stderr)
 
     def of_memory(self, reason: object) -> int:
         return self(f"expected enough memory, got none: {reason}".rstrip(": "), REFUSED)
@@ -249,7 +259,7 @@ class _Complaints:
         heading, *problems = str(error).split("\n")
         self(heading, REFUSED)
         for line in map(one_line, problems):
-            _print(line, to_stderr=True)
+            self._say(line)
         return REFUSED
 
     def of_a_bug(self, error: Exception) -> int:

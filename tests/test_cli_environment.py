@@ -331,6 +331,26 @@ def test_output_that_cannot_be_written_is_no_success(program, arguments, buffere
     assert "cannot read or write: [Errno 28] No space left on device" in done.stderr
 
 
+@pytest.mark.parametrize(("arguments", "code"), [(["info", "nothere"], 1), (["frob"], 2)])
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", ">/dev/full 2>&1"])
+def test_an_exit_code_does_not_hang_on_who_reads_complaints(redirection, buffered, arguments, code):
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    command = f"exec {sys.executable} -m nigroedge {' '.join(arguments)} {redirection}"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        env={**os.environ, "PYTHONUNBUFFERED": buffered},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+    assert (code, "", "") == (done.returncode, done.stdout, done.stderr)
+
+
 #: Mounts a folder of its own, makes all else read-only, and goes on as the command that follows.
 READ_ONLY = """
 set -e
