@@ -27,8 +27,9 @@ import torch
 
 from export.init import random_model
 from export.onnx_network import read_network
-from export.quantize import quantize, sibling_paths
+from export.quantize import quantize
 from export.samples import simulated_samples
+from export.siblings import sibling_paths
 from export.to_onnx import write_model
 from nigroedge.artefact import read_artefact
 from nigroedge.engine import DEFAULT_ENGINE, ENGINES, INT8_TOLERANCE

@@ -8,20 +8,19 @@ readings of the file as well as two ways to compute.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
+from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 from torch import nn
-from torch.nn import functional
 
+from export.onnx_operators import OPERATORS
 from nigroedge.errors import ModelError
 from nigroedge.names import readable
-
-Tensors = list[torch.Tensor]
-Attributes = Mapping[str, object]
 
 
 def read_network(path: Path) -> OnnxNetwork:
@@ -35,18 +34,22 @@ def read_network(path: Path) -> OnnxNetwork:
     Raises
     ------
     ModelError
-        If the graph has another operation, or another setting of one, than the presets use.
+        If it is no ONNX, or has a node that `OPERATORS` does not compute.
     """
     return network_of(path.read_bytes(), where=path)
 
 
 def network_of(content: bytes, *, where: str | os.PathLike[str]) -> OnnxNetwork:
     """Read the bytes of a float model file, as `read_network`; `where` is for its errors."""
-    return OnnxNetwork(onnx.load_from_string(content).graph, where=readable(where))
+    try:
+        graph = onnx.load_from_string(content).graph
+    except DecodeError as error:
+        raise ModelError(f"{readable(where)}: expected an ONNX file, got something else") from error
+    return OnnxNetwork(graph, where=readable(where))
 
 
 class OnnxNetwork(nn.Module):
-    """A graph of the six operations of a regressor, run node by node in torch.
+    """A graph, run node by node in torch.
 
     Parameters
     ----------
@@ -54,16 +57,31 @@ class OnnxNetwork(nn.Module):
         Nodes in topological order, one input, one output.
     where : str
         What to call the graph in an error.
+
+    Raises
+    ------
+    ModelError
+        If a node is of another operator or setting than `OPERATORS` has, or reads what no earlier
+        one makes. Named: the node, its operator, what was expected.
     """
 
     def __init__(self, graph: onnx.GraphProto, *, where: str) -> None:
         super().__init__()
-        self._nodes = [_checked(node, where) for node in graph.node]
         self._input, self._output = graph.input[0].name, graph.output[0].name
-        self._names = [tensor.name for tensor in graph.initializer]
-        self.weights = nn.ParameterList(
-            torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer
-        )
+        stored = {
+            tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy())
+            for tensor in graph.initializer
+        }
+        self._names = [name for name, tensor in stored.items() if tensor.is_floating_point()]
+        self.weights = nn.ParameterList(stored.pop(name) for name in self._names)
+        self._integers = stored
+        known = {self._input, *self._names, *stored}
+        self._nodes = []
+        for node in graph.node:
+            self._nodes.append(_checked(node, known, where))
+            known.add(node.output[0])
+        if self._output not in known:
+            raise ModelError(f"{where}: expected a node that makes {self._output!r}, got none")
 
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
         """Run (n, 1, X, Y, Z) → (n, 1), in the type of the weights."""
@@ -71,52 +89,50 @@ class OnnxNetwork(nn.Module):
 
     def tensors(self, patches: torch.Tensor) -> dict[str, torch.Tensor]:
         """Run (n, 1, X, Y, Z), and give every tensor of the graph by name."""
-        tensors = dict(zip(self._names, self.weights, strict=True))
+        tensors = {**self._integers, **dict(zip(self._names, self.weights, strict=True))}
         tensors[self._input] = patches
         for node in self._nodes:
-            inputs = [tensors[name] for name in node.input]
-            tensors[node.output[0]] = _RUN[node.op_type](inputs)
+            tensors[node.output] = node.run(tensors)
         return tensors
 
 
-_RUN: dict[str, Callable[[Tensors], torch.Tensor]] = {
-    "Conv": lambda t: functional.conv3d(t[0], t[1], t[2], padding=1),
-    "Relu": lambda t: functional.relu(t[0]),
-    "MaxPool": lambda t: functional.max_pool3d(t[0], 2),
-    "Flatten": lambda t: t[0].flatten(1),
-    "Gemm": lambda t: functional.linear(t[0], t[1], t[2]),
-    "Add": lambda t: t[0] + t[1],
-}
+@dataclass(frozen=True)
+class _Node:
+    """One that can be run, and every attribute of its operator.
 
-#: What an attribute must say where a node has it: the settings that `_RUN` computes.
-_SETTINGS: dict[str, Attributes] = {
-    "Conv": {
-        "kernel_shape": [3, 3, 3],
-        "pads": [1] * 6,
-        "strides": [1, 1, 1],
-        "dilations": [1, 1, 1],
-        "group": 1,
-    },
-    "Relu": {},
-    "MaxPool": {"kernel_shape": [2, 2, 2], "strides": [2, 2, 2], "pads": [0] * 6, "ceil_mode": 0},
-    "Flatten": {"axis": 1},
-    "Gemm": {"transB": 1, "transA": 0, "alpha": 1.0, "beta": 1.0},
-    "Add": {},
-}
+    `where` names the graph, the operator and the node.
+    """
 
-#: Attributes whose default in ONNX is another setting than ours, so that they must be there.
-_REQUIRED = {"Conv": {"pads"}, "MaxPool": {"kernel_shape", "strides"}, "Gemm": {"transB"}}
+    op_type: str
+    inputs: tuple[str, ...]
+    output: str
+    attributes: dict[str, Any]
+    where: str
+
+    def run(self, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+        given = [tensors[name] if name else None for name in self.inputs]
+        try:
+            return OPERATORS[self.op_type].run(given, self.attributes)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise ModelError(f"{self.where}: {' '.join(str(error).split())[:300]}") from error
 
 
-def _checked(node: onnx.NodeProto, where: str) -> onnx.NodeProto:
-    if node.op_type not in _RUN:
-        raise ModelError(f"{where}: expected one of {', '.join(_RUN)}, got {node.op_type}")
-    settings = _SETTINGS[node.op_type]
+def _checked(node: onnx.NodeProto, known: set[str], where: str) -> _Node:
+    where = f"{where}: node {node.op_type} {node.name!r}"
+    operator = OPERATORS.get(node.op_type)
+    if operator is None or node.domain not in ("", "ai.onnx"):
+        raise ModelError(
+            f"{where}: torch cannot be compared with it; expected one of {', '.join(OPERATORS)}"
+        )
+    if [bool(name) for name in node.output] != [True]:
+        raise ModelError(f"{where}: expected one output, got {len(node.output)}")
+    unknown = [name for name in node.input if name and name not in known]
+    if unknown:
+        raise ModelError(f"{where}: expected inputs that earlier nodes make, got {unknown[0]!r}")
     given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    for name in sorted(_REQUIRED.get(node.op_type, set()) | given.keys()):
-        if name not in given or name not in settings or given[name] != settings[name]:
-            raise ModelError(
-                f"{where}: expected {name} of {node.op_type} {node.name!r} to be "
-                f"{settings.get(name, 'absent')}, got {given.get(name, 'none')}"
-            )
-    return node
+    for name, value in given.items():
+        expected = operator.only.get(name, "absent")
+        if name not in operator.usual and value != expected:
+            raise ModelError(f"{where}: expected {name} to be {expected}, got {value}")
+    attributes = {name: given.get(name, usual) for name, usual in operator.usual.items()}
+    return _Node(node.op_type, tuple(node.input), node.output[0], attributes, where)

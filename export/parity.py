@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,36 +18,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from export.onnx_network import OnnxNetwork, read_network
+from export.onnx_network import OnnxNetwork, network_of
 from export.progress import track
-from export.quantize import sibling_paths
+from export.promise import PROMISES, Errors, concordance_loss, unit_of
 from export.samples import Samples
+from export.siblings import remove_sibling, sibling_paths
 from nigroedge.artefact import Artefact, read_artefact
 from nigroedge.engine import DEFAULT_ENGINE, ENGINES, open_engine
 from nigroedge.errors import ModelError
 from nigroedge.model import read_spec, selftest_patch
+from nigroedge.names import readable
 from nigroedge.spec import ModelSpec
-from nigroedge.study import concordance
 
 Floats = npt.NDArray[np.float64]
 Patches = npt.NDArray[np.float32]
 Runner = Callable[[Patches], npt.NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Promise:
-    """How far from torch float32 an engine may be, in SBR; ρc has no unit."""
-
-    worst: float
-    mean: float
-    rho_c_loss: float
-
-
-#: The project's numeric contract.
-PROMISES = {
-    "float32": Promise(worst=1e-4, mean=1e-4, rho_c_loss=1e-4),
-    "int8": Promise(worst=0.15, mean=0.05, rho_c_loss=0.002),
-}
 
 
 @dataclass(frozen=True)
@@ -60,41 +45,42 @@ class Row:
         The file's name; 'torch float64' or an engine's name.
     precision : str
         A key of `PROMISES`.
-    worst, mean : float
-        Of |Δ| over the patches, SBR.
-    selftest : float
-        |Δ| between the engine's answer to the self-test patch and the value in the file, SBR.
-    rho_c_loss : float or None
-        ρc of torch float32 against measured SBR, minus the engine's; None where SBR was not
-        measured or the model's card reports no scores: what was never claimed cannot be lost.
+    errors : Errors
+    spread : float
+        SD of torch float32's answers, SBR.
+    unit : float
+        What the promise is in units of (`export.promise.unit_of`).
+    patches : str
+        What was compared on.
     """
 
     model: str
     engine: str
     precision: str
-    worst: float
-    mean: float
-    selftest: float
-    rho_c_loss: float | None
+    errors: Errors
+    spread: float = 1.0
+    unit: float = 1.0
+    patches: str = ""
+
+    @property
+    def broken(self) -> list[str]:
+        """Say which parts of the promise do not hold."""
+        return PROMISES[self.precision].broken(self.errors, unit=self.unit)
 
     @property
     def passed(self) -> bool:
         """Whether the promise holds; NaN keeps no promise."""
-        promise = PROMISES[self.precision]
-        return (
-            self.worst <= promise.worst
-            and self.mean <= promise.mean
-            and self.selftest <= promise.worst
-            and (self.rho_c_loss is None or self.rho_c_loss <= promise.rho_c_loss)
-        )
+        return not self.broken
 
     def to_dict(self) -> dict[str, Any]:
         """Give the row as one JSON object, with its promise; null where a number is none."""
+        said = {name: value for name, value in asdict(self).items() if name != "errors"}
         numbers = {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in asdict(self).items()
+            for name, value in (said | asdict(self.errors)).items()
         }
-        return {**numbers, "promise": asdict(PROMISES[self.precision]), "passed": self.passed}
+        promise = asdict(PROMISES[self.precision])
+        return {**numbers, "promise": promise, "passed": self.passed, "broken": self.broken}
 
 
 @dataclass(frozen=True)
@@ -109,6 +95,19 @@ class Refusal:
 
     def to_dict(self) -> dict[str, Any]:
         """Give the refusal as one JSON object."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A sibling that is no longer there, where it lay, and why."""
+
+    model: str
+    removed: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the removal as one JSON object."""
         return asdict(self)
 
 
@@ -132,9 +131,14 @@ def parity(model: Path, samples: Samples, *, threads: int) -> list[Row | Refusal
         If an engine's package is not installed.
     """
     artefact = read_artefact(model)
+    if artefact.kind != "onnx":
+        raise ModelError(
+            f"model file {artefact.name}: expected the float32 .onnx, whose siblings are compared "
+            f"with it, got one of kind {artefact.kind}"
+        )
     spec = read_spec(artefact)
     checked = _Checked(samples, spec)
-    network = read_network(model)
+    network = network_of(artefact.content, where=f"model file {artefact.name}")
     torch.set_num_threads(threads)
     answers = {
         name: checked.run(f"{model.name}, {name}", _torch_runner(network, dtype))
@@ -148,6 +152,24 @@ def parity(model: Path, samples: Samples, *, threads: int) -> list[Row | Refusal
     for file in (artefact, *siblings):
         rows += [_compare(file, name, compared, threads) for name in _engines(file)]
     return rows
+
+
+def remove_broken(model: Path, rows: list[Row | Refusal]) -> list[Removal]:
+    """Remove the siblings of a model file that broke their promise.
+
+    Raises
+    ------
+    InputError
+        If that is not allowed.
+    """
+    removed = []
+    for path in sibling_paths(model).values():
+        row = next((row for row in rows if isinstance(row, Row) and row.model == path.name), None)
+        if row is not None and row.broken:
+            remove_sibling(path)
+            reason = f"{', '.join(row.broken)}, on {row.patches}"
+            removed.append(Removal(path.name, readable(path), reason))
+    return removed
 
 
 def _engines(artefact: Artefact) -> list[str]:
@@ -185,12 +207,9 @@ class _Checked:
         return np.concatenate([*answers, run(selftest[np.newaxis])]).astype(np.float64)
 
     def rho_c_loss(self, got: Floats, reference: Floats) -> float | None:
-        """Give ρc of the reference minus that of what was got, (n,) SBR each."""
-        known = np.isfinite(self.samples.sbr)
-        if np.count_nonzero(known) < 2 or not self.spec.card.metrics:
-            return None
-        measured = self.samples.sbr[known]
-        return concordance(reference[known], measured) - concordance(got[known], measured)
+        """Give ρc of the reference minus that of what was got, (n,) SBR each, if it is claimed."""
+        claimed = bool(self.spec.card.metrics)
+        return concordance_loss(self.samples.sbr, reference, got) if claimed else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,16 +220,17 @@ class _Compared:
     reference: Floats
 
     def row(self, model: str, engine: str, precision: str, got: Floats) -> Row:
-        difference = np.abs(got - self.reference)[:-1]
-        return Row(
-            model=model,
-            engine=engine,
-            precision=precision,
+        wanted = self.reference[:-1]
+        with np.errstate(invalid="ignore"):  # what is not finite breaks the promise as NaN
+            difference, spread = np.abs(got[:-1] - wanted), float(np.std(wanted))
+        errors = Errors(
             worst=float(difference.max()),
             mean=float(difference.mean()),
             selftest=abs(float(got[-1]) - self.checked.spec.selftest_sbr),
-            rho_c_loss=self.checked.rho_c_loss(got[:-1], self.reference[:-1]),
+            rho_c_loss=self.checked.rho_c_loss(got[:-1], wanted),
         )
+        origin = self.checked.samples.origin
+        return Row(model, engine, precision, errors, spread, unit_of(wanted), origin)
 
 
 def _torch_runner(network: OnnxNetwork, dtype: torch.dtype) -> Runner:
@@ -225,22 +245,45 @@ def _torch_runner(network: OnnxNetwork, dtype: torch.dtype) -> Runner:
 
 
 def table(rows: list[Row | Refusal]) -> str:
-    """Lay the rows out for people: differences in SBR."""
-    lines = [
-        _COLUMNS.format("model", "engine", "worst", "mean", "self-test", "ρc loss", "promise", "")
-    ]
-    return "\n".join(lines + [_cells(row) for row in rows])
+    """Lay the rows out for people: differences in SBR, and which promise holds."""
+    head = _COLUMNS.format(
+        *("model", "engine", "worst", "mean", "self-test", "ρc loss", "promise", "")
+    )
+    compared = [row for row in rows if isinstance(row, Row)]
+    heads = dict.fromkeys(_on_what(row) for row in compared)
+    return "\n".join([*heads, head, *map(_cells, rows), *_verdicts(compared)])
 
 
 _COLUMNS = "{:28} {:14} {:>9} {:>9} {:>9} {:>9}  {:24} {}"
 
 
+def _on_what(row: Row) -> str:
+    said = f"on {row.patches}: the answers of torch have an SD of {row.spread:.2g} SBR"
+    if row.unit == 1:
+        return said
+    return f"{said}, and some are no SBR: worst and mean are promised in units of it"
+
+
 def _cells(row: Row | Refusal) -> str:
     if isinstance(row, Refusal):
         return f"{row.model:28} {row.engine:14} not run: {row.reason}"
-    promise = PROMISES[row.precision]
-    loss = "" if row.rho_c_loss is None else f"{row.rho_c_loss:.1e}"
-    differences = (f"{value:.1e}" for value in (row.worst, row.mean, row.selftest))
-    limits = f"≤ {promise.worst:g}, {promise.mean:g}, ρc {promise.rho_c_loss:g}"
-    verdict = "PASS" if row.passed else "FAIL"
+    promise, errors = PROMISES[row.precision], row.errors
+    loss = "" if errors.rho_c_loss is None else f"{errors.rho_c_loss:.1e}"
+    differences = (f"{value:.1e}" for value in (errors.worst, errors.mean, errors.selftest))
+    worst, mean = promise.worst * row.unit, promise.mean * row.unit
+    limits = f"≤ {worst:.3g}, {mean:.3g}, ρc {promise.rho_c_loss:g}"
+    verdict = "FAIL" if row.broken else "PASS"
     return _COLUMNS.format(row.model, row.engine, *differences, loss, limits, verdict)
+
+
+def _verdicts(rows: list[Row]) -> Iterator[str]:
+    """Say of each file where its promise holds, and where and why it does not."""
+    for model, precision in dict.fromkeys((row.model, row.precision) for row in rows):
+        own = [row for row in rows if (row.model, row.precision) == (model, precision)]
+        kept = [row.engine for row in own if not row.broken and row.engine in ENGINES]
+        if kept:
+            yield f"the promise of {precision} holds for {model} on {', '.join(kept)}"
+        for row in own:
+            if row.broken:
+                why = ", ".join(row.broken)
+                yield f"the promise of {precision} is broken by {model} on {row.engine}: {why}"

@@ -20,14 +20,17 @@ import numpy.typing as npt
 from export.progress import track
 from nigroedge.errors import InputError, TableError
 from nigroedge.io.nifti import load_volume
+from nigroedge.names import quoted, readable
 from nigroedge.phantom import SIDES, SLAB_SPACING_MM, Side, draw_subject, patch_grid, render
 from nigroedge.preprocess import prepare_patch
 from nigroedge.spec import ModelSpec
 from nigroedge.study.images import without_path
 from nigroedge.study.table import Row as TableRow
-from nigroedge.study.table import read_table
+from nigroedge.study.table import Split, read_table
 
 Purpose = Literal["calibrate", "check", "cohort"]
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 #: First subject of each purpose; those from 3 << 30 on are verify's and the demonstration's. No
 #: subject serves two purposes: a model is never checked on a person that it has learned from or
@@ -103,7 +106,7 @@ def simulated_samples(spec: ModelSpec, *, purpose: Purpose, n_patches: int, seed
     return _samples(rows, f"{n_patches} simulated patches, seed {seed} for {purpose}")
 
 
-def table_samples(spec: ModelSpec, table: Path) -> Samples:
+def table_samples(spec: ModelSpec, table: Path, *, split: Split | None = None) -> Samples:
     """Prepare the patches that a cohort table lists.
 
     Parameters
@@ -111,16 +114,22 @@ def table_samples(spec: ModelSpec, table: Path) -> Samples:
     table : Path
         With image, x, y and z on every row; sbr where it is known. Sides that the model does not
         serve are left out.
+    split : {'train', 'validation', 'test'}, optional
+        Where the table has splits, take the rows of this one alone; the others need no image.
 
     Raises
     ------
     InputError
         If the table cannot be read or no row is left; TableError, one of them, lists what is wrong.
     """
-    listed = read_table(table, need=("image", "x", "y", "z"))
-    served = [row for row in listed if row.side in _served(spec)]
+    others = () if split is None else tuple(other for other in SPLITS if other != split)
+    listed = read_table(table, need=("image", "x", "y", "z"), unscanned=others)
+    dealt = split is not None and listed[0].split is not None  # on every row or on none
+    asked = [row for row in listed if not dealt or row.split == split]
+    served = [row for row in asked if row.side in _served(spec)]
     if not served:
-        raise InputError(f"{table}: expected at least one row of side {spec.side}, got none")
+        of = f"side {spec.side}" + (f" and split {split}" if dealt else "")
+        raise InputError(f"{quoted(table)}: expected at least one row of {of}, got none")
     rows, problems = list[Row](), list[str]()
     for row in track(served, "cutting patches", total=len(served)):
         try:
@@ -129,7 +138,19 @@ def table_samples(spec: ModelSpec, table: Path) -> Samples:
             problems.append(f"line {row.line}: {without_path(error, row.image or table)}")
     if problems:
         raise TableError("images of the table", problems)
-    return _samples(rows, f"{len(rows)} patches of {table.name}")
+    whose = f", split {split}" if dealt else ""
+    return _samples(rows, f"{len(rows)} patches of {readable(table.name)}{whose}")
+
+
+def has_split(table: Path, split: Split) -> bool:
+    """Whether a cohort table has rows of a split.
+
+    Raises
+    ------
+    InputError
+        As `table_samples`.
+    """
+    return any(row.split == split for row in read_table(table, unscanned=SPLITS))
 
 
 def _prepared(spec: ModelSpec, row: TableRow) -> Row:

@@ -29,7 +29,7 @@ _MAX_RANK = 8
 _LAYERS = re.compile(
     r"Abs|Add|AvgPool|BatchNormInference|Broadcast|Clamp|Concat|Const|Convert|Convolution|Divide|Elu|"
     r"Erf|Exp|FakeQuantize|Gather|Gelu|HSigmoid|HSwish|Log|MVN|MatMul|MaxPool|Maximum|"
-    r"Minimum|Mish|Multiply|Negative|PRelu|Pad|Parameter|Power|ReLU|ReduceMax|ReduceMean|"
+    r"Minimum|Mish|Multiply|Negative|PReLU|Pad|Parameter|Power|ReLU|ReduceMax|ReduceMean|"
     r"ReduceSum|Reshape|Result|Selu|ShapeOf|Sigmoid|Slice|SoftMax|SoftPlus|Sqrt|Squeeze|"
     r"StridedSlice|Subtract|Swish|Tanh|Transpose|Unsqueeze"
 )

@@ -10,9 +10,10 @@ import pytest
 
 from export.__main__ import main
 from export.init import random_model
-from export.quantize import quantize, sibling_paths
+from export.quantize import quantize
 from export.recipe import Recipe
 from export.samples import Samples
+from export.siblings import sibling_paths
 from export.to_onnx import write_model
 from export.train import train
 from nigroedge.artefact import read_artefact

@@ -2,6 +2,8 @@
 """INT8 siblings: safe weights, the same metadata, the float model's mean; no telemetry."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 
@@ -14,8 +16,9 @@ from onnx import numpy_helper
 from torch import nn
 
 from export.network import he_initialise
-from export.quantize import line, quantize, sibling_paths
+from export.quantize import line, quantize
 from export.samples import Samples
+from export.siblings import sibling_paths
 from export.to_onnx import write_model
 from nigroedge.artefact import read_artefact
 from nigroedge.engine.openvino import import_openvino
@@ -96,10 +99,45 @@ def test_siblings_that_break_the_promise_are_refused_and_not_left(model, tmp_pat
     older.write_bytes(b"older")
     monkeypatch.setattr("export.quantize.line", lambda got, wanted: (1.0, 0.5))
 
-    with pytest.raises(ModelError, match=r"self-test|at most 0\.15 SBR from the float model"):
+    with pytest.raises(ModelError) as refused:
         quantize(alone, samples(4, seed=1))
-    assert {alone, older} == set(tmp_path.iterdir())
-    assert b"older" == older.read_bytes()
+    first, second = str(refused.value).split("; the one before, which breaks it too, is removed; ")
+    for said, name in ((first, "alone.int8.onnx"), (second, "alone.int8.xml")):
+        assert re.search(rf"{name} is not written: (self-test|worst 0\.\d+ > 0\.15 SBR)", said)
+        assert said.endswith("on made up")
+    assert [alone] == list(tmp_path.iterdir())
+
+
+def test_a_sibling_from_before_that_keeps_the_promise_stays(model, tmp_path, monkeypatch):
+    for path in model.parent.iterdir():
+        shutil.copyfile(path, tmp_path / path.name)
+    alone = tmp_path / model.name
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr("export.quantize.line", lambda got, wanted: (1.0, 0.5))
+
+    with pytest.raises(ModelError, match=r"int8\.xml is not written: ") as refused:
+        quantize(alone, samples(24, seed=1))
+    assert "removed" not in str(refused.value)
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+def test_the_promise_is_checked_on_patches_that_are_held_out(model, tmp_path):
+    alone = tmp_path / "alone.onnx"
+    alone.write_bytes(model.read_bytes())
+    # Far brighter than any that the ranges were taken from: they are cut off.
+    far = Samples(50 * patches(4, seed=3), np.full(4, np.nan), "far away")
+
+    with pytest.raises(ModelError, match=r"alone.int8.onnx is not written: worst .* on far away"):
+        quantize(alone, samples(4, seed=1), held_out=far)
+    assert [alone] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_no_sibling_is_made_of_a_sibling(model, engine):
+    path = sibling_paths(model)[engine]
+
+    with pytest.raises(ModelError, match=r"small\.int8\.\w+: expected a float32 \.onnx"):
+        quantize(path, samples(1, seed=1))
 
 
 def test_a_full_disk_leaves_neither_sibling(model, tmp_path, monkeypatch):

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from export.samples import (
     SEEDS_PER_PURPOSE,
+    SPLITS,
     SUBJECTS_PER_SEED,
+    has_split,
     simulated_samples,
     subject_seed,
     table_samples,
@@ -133,6 +135,26 @@ def test_a_table_without_the_side_that_the_model_serves_is_refused(table):
 
     with pytest.raises(InputError, match="expected at least one row of side right, got none"):
         table_samples(replace(SPEC, side="right"), path)
+
+
+def test_a_table_with_splits_gives_the_rows_of_one(table):
+    path, _ = table
+    header, left, right = path.read_text().splitlines()
+    other = right.replace("P,scan.nii", "Q,") + ",train"  # nobody needs its image
+    path.write_text("\n".join([f"{header},split", f"{left},test", other]))
+    samples = table_samples(SPEC, path, split="test")
+
+    assert ([2.5], "1 patches of table.csv, split test") == (samples.sbr.tolist(), samples.origin)
+    assert [True, False, True] == [has_split(path, split) for split in SPLITS]
+    with pytest.raises(InputError, match="row of side both and split validation, got none"):
+        table_samples(SPEC, path, split="validation")
+
+
+def test_a_table_without_splits_gives_all_rows_for_any_split(table):
+    path, _ = table
+
+    assert "2 patches of table.csv" == table_samples(SPEC, path, split="test").origin
+    assert not has_split(path, "test")
 
 
 def test_samples_are_the_same_for_the_same_seed():

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from export.conventions import Conventions
     from export.samples import Purpose, Samples
     from nigroedge.spec import ModelSpec
+    from nigroedge.study.table import Split
 
 #: As in `export.network.PRESETS`, which costs an import of torch.
 PRESET_NAMES = ("bae2023", "slim", "mri-dat", "resnet")
@@ -23,9 +24,14 @@ N_PATCHES = 64
 #: Of a whole number; Python reads no more than 4,300.
 MAX_DIGITS = 1000
 
+#: Whose patches of a table serve a purpose.
+_SPLITS: dict[Purpose, Split] = {"calibrate": "train", "check": "test", "cohort": "train"}
+
 COHORT_TABLE = """\
 a table is a CSV or TSV with the columns participant_id,side,image,x,y,z and, where it is
-known, sbr: one row a side, the centroid in RAS mm, images relative to the table
+known, sbr: one row a side, the centroid in RAS mm, images relative to the table; where it has
+splits, INT8 is calibrated with the rows of train and checked on those of validation, and parity
+is measured on those of test
 """
 
 
@@ -98,8 +104,17 @@ def samples(options: argparse.Namespace, spec: ModelSpec, purpose: Purpose) -> S
     from export.samples import simulated_samples, table_samples
 
     if options.table:
-        return table_samples(spec, options.table)
+        return table_samples(spec, options.table, split=_SPLITS[purpose])
     return simulated_samples(spec, purpose=purpose, n_patches=options.patches, seed=options.seed)
+
+
+def held_out(options: argparse.Namespace, spec: ModelSpec) -> Samples | None:
+    """Give the patches of a table's validation rows, if it has any."""
+    from export.samples import has_split, table_samples
+
+    if not options.table or not has_split(options.table, "validation"):
+        return None
+    return table_samples(spec, options.table, split="validation")
 
 
 def spec_of(model: Path) -> ModelSpec:

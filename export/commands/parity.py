@@ -22,7 +22,12 @@ from export.commands.arguments import (
 from nigroedge.subcommand import Progress, Subcommand
 
 if TYPE_CHECKING:
-    from export.parity import Refusal, Row
+    from export.parity import Refusal, Removal, Row
+
+
+_REMOVED = """\
+with --table, an INT8 sibling that breaks its promise there is removed, and a line says why
+"""
 
 
 def _add_arguments(command: argparse.ArgumentParser) -> None:
@@ -36,27 +41,36 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
 @dataclass(frozen=True)
 class _Compared:
     rows: list[Row | Refusal]
+    removed: list[Removal]
 
     @property
     def failed(self) -> bool:
         return not all(row.passed for row in self.rows)
 
     def to_dict(self) -> list[dict[str, Any]]:
-        return [row.to_dict() for row in self.rows]
+        return [each.to_dict() for each in (*self.rows, *self.removed)]
 
     def lines(self) -> Iterator[str]:
         from export.parity import table
 
         yield table(self.rows)
+        yield from (f"removed {each.removed}: {each.reason}" for each in self.removed)
 
 
 def _run(options: argparse.Namespace, progress: Progress) -> _Compared:
+    from export.parity import remove_broken
+
     presets = options.preset or ([] if options.models else PRESET_NAMES)
-    rows = [row for model in options.models for row in _rows(model, options)]
+    rows: list[Row | Refusal] = []
+    removed: list[Removal] = []
+    for model in options.models:
+        found = _rows(model, options)
+        rows += found
+        removed += remove_broken(model, found) if options.table else []
     for preset in presets:
         with TemporaryDirectory() as folder:
             rows += _rows(_random_family(preset, Path(folder)), options)
-    return _Compared(rows)
+    return _Compared(rows, removed)
 
 
 def _rows(model: Path, options: argparse.Namespace) -> list[Row | Refusal]:
@@ -86,5 +100,5 @@ COMMAND = Subcommand(
     "compare every engine, on a model and its INT8 siblings, with torch (exit code 1: FAIL)",
     _add_arguments,
     _run,
-    epilog=COHORT_TABLE,
+    epilog=f"{COHORT_TABLE}\n{_REMOVED}",
 )
