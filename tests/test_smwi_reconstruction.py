@@ -52,16 +52,23 @@ def best(scan, head):
     return reconstruct(scan, method=QUICK["best"], mask=head.mask, workers=1)
 
 
-def test_frequency_is_right_to_half_a_hertz_where_the_signal_is_good(best, head, field):
+def test_frequency_is_right_to_half_a_hertz_but_by_the_papers_unwrapping(result, head, field):
     """SNR > 20 at the third echo, the middle one."""
     good = head.mask & (head.density * np.exp(-head.r2star * ECHO_TIMES_S[2]) * SNR > 20)
+    unwrapping = result.parameters["Method"]["unwrap"]
 
-    error = best.frequency_hz - field * hz_per_ppm(FIELD_T)
+    error = np.abs((result.frequency_hz - field * hz_per_ppm(FIELD_T))[good])
 
     assert good.sum() > 10_000
-    assert np.median(np.abs(error[good])) < 0.5
-    # No voxel is a turn off: that would be 100 Hz between the first two echoes.
-    assert np.abs(error[good]).max() < 10
+    if result.parameters["Method"]["dipole"] == "ilsqr":  # the paper's
+        # A smooth error, as the docs warn: about 1 Hz, or 10 ppb.
+        assert "laplacian" == unwrapping
+        assert 0.5 < np.median(error) < 5
+    else:
+        assert "exact" == unwrapping
+        assert np.median(error) < 0.5
+        # No voxel is a turn off: that would be 100 Hz between the first two echoes.
+        assert error.max() < 10
 
 
 def test_best_recovers_susceptibility_and_the_contrast_of_nigrosome_1(best, head):
