@@ -177,7 +177,10 @@ def r3d_18() -> nn.Module:
 
 def torchvision_r3d_18() -> nn.Module:
     """Torchvision's own r3d_18 with one channel, at its full width."""
-    video = pytest.importorskip("torchvision.models.video", reason="pip install torchvision")
+    try:
+        from torchvision.models import video
+    except (ImportError, RuntimeError) as error:  # the latter beside a torch without CUDA
+        pytest.skip(f"pip install torchvision: {error}")
     network: nn.Module = video.r3d_18(weights=None, num_classes=1)
     network.stem[0] = nn.Conv3d(1, 64, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False)
     return network

@@ -164,7 +164,7 @@ def test_a_number_of_threads_that_makes_no_sense_is_refused(files, threads):
 def test_a_missing_package_is_named_with_its_pip_line(files, monkeypatch, name, package):
     monkeypatch.setitem(sys.modules, package, None)
 
-    with pytest.raises(MissingDependencyError, match=rf"pip install nigroedge\[{name}\]"):
+    with pytest.raises(MissingDependencyError, match=rf"pip install 'nigroedge\[{name}\]"):
         load_model(files / "float.onnx", engine=name)
 
 

@@ -269,7 +269,7 @@ def test_splits_that_are_given_are_kept(cohort, tmp_path):
 def test_one_list_says_all_that_is_wrong_in_the_text(cohort, tmp_path, capsys):
     table = own_table(cohort, tmp_path)
     lines = table.read_text().split("\n")
-    lines[1] = lines[1].replace("\tleft\t", "\tLeft\t")
+    lines[1] = lines[1].replace("\tleft\t", "\tvasen\t")
     lines[3] = lines[3].replace(lines[3].split("\t")[6], "n/a")
     lines[4] = lines[2]
     table.write_text("\n".join(lines))

@@ -188,7 +188,7 @@ def test_bf16_learns_something_near_float32_and_the_same_twice(table, cache, tmp
 
 def test_everything_wrong_with_a_table_is_said_before_anything_is_made(table, cache, tmp_path):
     lines = table.read_text().splitlines()
-    lines[1] = lines[1].replace("left", "Left")
+    lines[1] = lines[1].replace("left", "vasen")
     lines[3] = lines[3].replace("\ttrain", "\ttest")
     broken = table.with_name("broken.tsv")
     broken.write_text("\n".join(lines))

@@ -124,7 +124,7 @@ def nifti(path):
             lambda path: path.write_bytes(b""),
             "expected an ONNX model, got an empty file",
         ),
-        (nifti, "not a usable ONNX model: model, byte 0: ONNX has no field 11 here"),
+        (nifti, "expected an ONNX model, got a NIfTI image: `nigroedge predict`"),
         (lambda path: path.write_text("<net/>"), "not a usable ONNX model"),
         (lambda path: path.write_bytes(b"PK\3\4" + bytes(100)), "got a zip archive, as .xlsx"),
     ],
