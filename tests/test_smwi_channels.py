@@ -45,6 +45,31 @@ def test_smooth_offsets_of_every_channel_come_off(times):
         assert np.abs(error[inner]).max() < 0.02
 
 
+def test_where_the_ratio_of_times_is_not_whole_wraps_between_echoes_come_off_too():
+    """A steep field: Δφ of echoes 1 and 2 goes to ±5.8 rad, and 0.7 of a turn is no whole turn."""
+    times, steep = (0.004, 0.0097, 0.0154), 6 * HZ
+    assert 1.8 * math.pi < 2 * math.pi * np.abs(steep).max() * (times[1] - times[0])
+    phase = np.stack([2 * math.pi * steep * t + 1 + X for t in times], -1)[..., None]
+    magnitude = np.ones_like(phase, np.float32)
+
+    _, combined = combine_channels(
+        magnitude, wrap(phase.astype(np.float32)), times, MASK, unwrap_exact, sigma_voxels=(1, 1, 1)
+    )
+
+    inner = (slice(4, -4),) * 3
+    for echo, time in enumerate(times):
+        error = wrap((combined[..., echo] - 2 * math.pi * steep * time).astype(np.float32))
+        assert np.abs(error[inner]).max() < 0.02  # as of the offsets above
+
+
+@pytest.mark.parametrize("times", [(0.010, 0.020), (0.012, 0.018), (0.0123, 0.0246)])
+def test_where_the_ratio_of_times_is_whole_nothing_is_unwrapped(times):
+    def refuse(phase, mask, trust):
+        raise AssertionError("unwrapped")
+
+    combine_channels(*channels_of(times, [1 + X], [2 + X]), times, MASK, refuse)
+
+
 @settings(max_examples=8)
 @given(st.floats(-3, 3))
 def test_a_constant_offset_of_one_channel_does_not_matter(offset):

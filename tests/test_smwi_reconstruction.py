@@ -217,6 +217,37 @@ def test_thresholds_reach_the_mask(scan, head):
     assert (sharp.voxels[positive] < plain.voxels[positive]).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("best", {"tv_lambda": 1e-5}),
+        ("best", {"tv_iterations": 3}),
+        ("fast", {"tkd_threshold": 0.3}),
+        ("fast", {"vsharp_radii_mm": (4.0, 2.0)}),
+        ("fast", {"vsharp_threshold": 0.2}),
+        ("fast", {"offset_sigma_voxels": (2.0, 2.0, 1.0)}),
+        ("fast", {"unwrap": "laplacian"}),
+    ],
+)
+def test_every_choice_reaches_its_step(scan, head, name, changes):
+    inner = slice(32, 64)
+    small = MultiEcho(
+        scan.magnitude[inner, inner], scan.phase[inner, inner], scan.affine, ECHO_TIMES_S, FIELD_T
+    )
+    plain = replace(QUICK[name], tv_iterations=2)
+
+    first, second = (
+        reconstruct(small, method=method, mask=head.mask[inner, inner], workers=1)
+        for method in (plain, replace(plain, **changes))
+    )
+
+    assert not np.array_equal(first.chi_ppm, second.chi_ppm)
+    if name == "best":
+        assert [2, changes.get("tv_iterations", 2)] == [
+            found.parameters["Solver"]["iterations"] for found in (first, second)
+        ]
+
+
 def test_real_in_vivo_data_gives_a_plausible_map(shared_data):
     """40 × 40 × 20, three echoes, phase stored over ±0.0037: veins positive, no turns left."""
     from nigroedge.io.nifti import load_series

@@ -89,6 +89,74 @@ def test_the_normal_rule_stops_where_no_residual_rule_can(name):
     assert size < 1e-3
 
 
+def size_seen(name, matrix, right, n):
+    """Frobenius' norm of the bidiagonal matrix after n iterations, in double precision.
+
+    LSQR has the α of the next one too (Paige and Saunders 1982, 5.3; Fong and Saunders 2011, 3).
+    """
+    squares, u, v = 0.0, right / np.linalg.norm(right), 0 * matrix[0][:, None]
+    beta = 0.0
+    for step in range(n + 1):
+        v = matrix.T @ u - beta * v
+        alpha = np.linalg.norm(v)
+        v /= alpha
+        squares += alpha**2 if step < n or name == "lsqr" else 0
+        u = matrix @ v - alpha * u
+        beta = np.linalg.norm(u)
+        u /= beta
+        squares += beta**2 if step < n else 0
+    return np.sqrt(squares)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("n", [1, 3, 6])
+def test_the_normal_residual_is_what_it_says(name, n):
+    matrix, right = (values.astype(float) for values in problem(7))
+
+    found = SOLVERS[name][0](operator_of(matrix.astype(np.float32)), right.astype(np.float32),
+                             Stopping(0, n))  # fmt: skip
+
+    left = right - matrix @ found.values
+    expected = np.linalg.norm(matrix.T @ left) / np.linalg.norm(left)
+    # Float32, and vectors that are no longer quite orthogonal.
+    assert found.normal_residual * size_seen(name, matrix, right, n) == pytest.approx(
+        expected, rel=2e-3
+    )
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_the_normal_rule_stops_at_its_first_chance(name):
+    matrix, right = problem(2)
+    solver = SOLVERS[name][0]
+
+    found = solver(operator_of(matrix), right, Stopping(0, 50, 1e-2))
+    before = solver(operator_of(matrix), right, Stopping(0, found.iterations - 1))
+
+    assert "normal" == found.stopped_by
+    assert found.normal_residual <= 1e-2 < before.normal_residual
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_rule_is_met_by_what_equals_it(name):
+    """One iteration solves A = 1 exactly: both residuals are 0, and so is every tolerance."""
+    found = SOLVERS[name][0](Operator(lambda x: x, lambda y: y), np.ones((4, 1), np.float32),
+                             Stopping(0, 9))  # fmt: skip
+
+    assert (1, 0.0, "residual") == (found.iterations, found.residual, found.stopped_by)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_what_lies_across_the_range_needs_no_iteration(name):
+    matrix, right = np.array([[1], [0]], np.float32), np.array([[0], [1]], np.float32)
+
+    found = SOLVERS[name][0](operator_of(matrix), right, Stopping(0.01, 50))
+
+    assert (0, 1.0, 0.0, "normal") == (
+        found.iterations, found.residual, found.normal_residual, found.stopped_by
+    )  # fmt: skip
+    assert [[0]] == found.values.tolist()
+
+
 @pytest.mark.parametrize("name", SOLVERS)
 def test_steps_count_up_to_all_that_were_allowed(name):
     matrix, right = problem(3)
@@ -131,6 +199,24 @@ def test_conjugate_gradients_stop_by_the_relative_residual_or_by_their_number():
     np.testing.assert_allclose([[3], [1]], found, rtol=1e-6)
     assert [1 / 8, 2 / 8] == seen
     assert [[1.5], [1.5]] == one.tolist()  # 18 / 36 of the right side
+
+
+@given(st.integers(0, 1000), st.floats(0.01, 0.5))
+def test_conjugate_gradients_stop_at_the_first_residual_that_is_small_enough(seed, tolerance):
+    matrix, right = problem(seed)
+    normal = matrix.T @ matrix + np.eye(12, dtype=np.float32)
+    right = matrix.T @ right
+    seen = []
+
+    found = conjugate_gradients(
+        lambda x: normal @ x, right, Stopping(tolerance, 40), step=seen.append
+    )
+    before = conjugate_gradients(lambda x: normal @ x, right, Stopping(0, len(seen) - 1))
+
+    now, then = (norm(right - normal @ x) / norm(right) for x in (found, before))
+    # The residual is the recurrence's: float32 parts it from that of x.
+    assert now <= tolerance * 1.01
+    assert then > tolerance * 0.99
 
 
 def test_dot_by_hand():

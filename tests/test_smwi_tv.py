@@ -69,6 +69,29 @@ def test_tv_puts_no_sources_outside_the_support():
     assert np.ptp(bound[~without]) < 0.02
 
 
+def test_tv_stops_at_the_first_change_that_is_small_enough_or_by_their_number():
+    """The change is that of χ against itself, seen here by stopping after every one of nine."""
+    grid = FourierGrid((16, 16, 12), VOXEL_MM, 0.0)
+    assert grid.shape == grid.padded  # so that nothing of χ is cut off
+    field = np.random.default_rng(0).normal(scale=0.01, size=grid.shape).astype(np.float32)
+    everywhere = MaskedMap(field, np.ones(grid.shape, bool), grid)
+
+    def run(tolerance, iterations):
+        options = TvOptions(stopping=Stopping(tolerance, iterations))
+        return tv_admm(everywhere, (0.0, 0.0, 1.0), options=options)
+
+    each = [run(0, n) for n in range(1, 10)]
+
+    changes = [found.solver["relative_change"] for found in each]
+    assert list(range(1, 10)) == [found.solver["iterations"] for found in each]
+    for now, before, change in zip(each[1:], each, changes[1:], strict=False):
+        step = np.linalg.norm(now.chi - before.chi) / np.linalg.norm(now.chi)
+        assert change == pytest.approx(step, rel=1e-3)  # float32 takes the mean off both
+    for tolerance in (changes[4], 0.999 * changes[4]):
+        first = next(n for n, change in enumerate(changes, 1) if change <= tolerance)
+        assert first == run(tolerance, 50).solver["iterations"]
+
+
 def test_without_regularisation_to_speak_of_tv_solves_the_plain_problem():
     """On a full box with no noise and hardly any λ, D χ̂ gives the field back."""
     grid = FourierGrid((16, 18, 12), (1.0, 1.0, 1.0), 0.0)
