@@ -30,7 +30,7 @@ from nigroedge.smwi.tv import normalised_weight
 #: transforms a round; more of them change little (docs/notes/smwi.md).
 RADII_MM = (6.0, 2.0)
 #: λ for a field whose noise is 1, mm: chosen like the penalties (docs/notes/smwi.md).
-LAMBDA_TO_NOISE = 0.011
+LAMBDA_TO_NOISE = 0.007
 #: A wave of 60 mm passes a ball of 6 mm and the dipole with a hundredth of its height, 1e-4 in
 #: the sum of squares: the penalty that holds χ where it was must be smaller. First on voxels of a
 #: millimetre with a small penalty of the data, for large scales, then on all for the rest.
