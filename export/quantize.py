@@ -9,7 +9,8 @@ Linear layers stay float, and all that has one value a channel: they take a thou
 multiply-adds and, quantised, made most of the error. Last, the line that best leads from the
 quantised answers back to the float ones on the calibration patches is folded into the last layer,
 or put behind it: rounding draws the extremes in by a per cent or two, which costs more ρc than all
-that is random in it.
+that is random in it. A sibling whose self-test does not hold is made once more, with ranges of the
+self-test patch too: noise, unlike what is seen in calibration, and no file opens without it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import copy
 import io
 import logging
 import sys
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -39,13 +41,13 @@ from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from export.progress import track
 from export.samples import Samples
-from export.siblings import Judge, files_of, remove_sibling, sibling_paths
+from export.siblings import Judge, files_of, opens, remove_sibling, sibling_paths
 from nigroedge.artefact import read_artefact
 from nigroedge.engine import resolve_threads
 from nigroedge.engine.openvino import import_openvino
 from nigroedge.errors import ModelError
 from nigroedge.io.writing import scratch_folder, together
-from nigroedge.model import read_spec
+from nigroedge.model import read_spec, selftest_patch
 from nigroedge.names import readable
 from nigroedge.spec import ModelSpec
 
@@ -88,11 +90,15 @@ def quantize(model: Path, samples: Samples, *, held_out: Samples | None = None) 
         )
     float_model = onnx.load_from_string(artefact.content)
     wanted = _run_onnx(float_model, samples.patches, "running the float model")
-    judge = _judge(float_model, held_out or samples, read_spec(artefact))
+    spec = read_spec(artefact)
+    judge = _judge(float_model, held_out or samples, spec)
     with scratch_folder(model) as scratch:
         made = {engine: scratch / path.name for engine, path in sibling_paths(model).items()}
-        _write_qdq(float_model, made["onnx"], samples.patches, wanted)
-        _write_ir(float_model, made["openvino"], samples.patches, wanted)
+        for engine, write in (("onnx", _write_qdq), ("openvino", _write_ir)):
+            seen = _Seen(samples.patches, wanted)
+            write(float_model, made[engine], seen)
+            if not opens(made[engine]):  # the ranges that were seen may cut the self-test patch off
+                write(float_model, made[engine], seen.with_selftest(spec))
         broken = {path: why for path in made.values() if (why := judge.broken(path))}
         kept = [path for path in made.values() if path not in broken]
         with together() as files:
@@ -102,6 +108,24 @@ def quantize(model: Path, samples: Samples, *, held_out: Samples | None = None) 
     if said:
         raise ModelError("; ".join(said))
     return list(sibling_paths(model).values())
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """Calibration patches, the float model's answers to them, and patches to take ranges from."""
+
+    patches: Patches
+    wanted: Array
+    more: Patches | None = None
+
+    @property
+    def ranged(self) -> Patches:
+        """Every patch that ranges of values are taken from."""
+        return self.patches if self.more is None else np.concatenate([self.patches, self.more])
+
+    def with_selftest(self, spec: ModelSpec) -> _Seen:
+        """Take ranges from the self-test patch too; the line is that of the patches alone."""
+        return replace(self, more=selftest_patch(spec.grid.shape, spec.normalize)[np.newaxis])
 
 
 def _judge(float_model: onnx.ModelProto, samples: Samples, spec: ModelSpec) -> Judge:
@@ -132,7 +156,7 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
         return None if patch is None else {"patch": patch[None, None]}
 
 
-def _write_qdq(model: onnx.ModelProto, path: Path, patches: Patches, wanted: Array) -> None:
+def _write_qdq(model: onnx.ModelProto, path: Path, seen: _Seen) -> None:
     float_model = copy.deepcopy(model)
     for number, node in enumerate(float_model.graph.node):
         node.name = node.name or f"{node.op_type}_{number}"  # those that stay float are named
@@ -142,7 +166,7 @@ def _write_qdq(model: onnx.ModelProto, path: Path, patches: Patches, wanted: Arr
     quantize_static(
         float_model,
         path,
-        _Reader(patches),
+        _Reader(seen.ranged),
         quant_format=QuantFormat.QDQ,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
@@ -153,8 +177,8 @@ def _write_qdq(model: onnx.ModelProto, path: Path, patches: Patches, wanted: Arr
     )
     quantized = onnx.load(path)
     onnx.helper.set_model_props(quantized, metadata)
-    got = _run_onnx(quantized, patches, f"running {path.name}")
-    _fold_line(quantized, *line(got, wanted))
+    got = _run_onnx(quantized, seen.patches, f"running {path.name}")
+    _fold_line(quantized, *line(got, seen.wanted))
     path.write_bytes(quantized.SerializeToString(deterministic=True))
 
 
@@ -214,13 +238,13 @@ def _fold_line(model: onnx.ModelProto, slope: float, offset: float) -> None:
 # ---- OpenVINO ------------------------------------------------------------------------------------
 
 
-def _write_ir(model: onnx.ModelProto, path: Path, patches: Patches, wanted: Array) -> None:
+def _write_ir(model: onnx.ModelProto, path: Path, seen: _Seen) -> None:
     openvino = import_openvino()
     # convert_model folds the shapes of the biases; from read_model nncf would find no bias to
     # correct.
-    quantized = _quantize_with_nncf(openvino.convert_model(_without_metadata(model)), patches)
-    got = _run_ir(openvino, quantized, patches, f"running {path.name}")
-    _fold_line_into_ir(openvino, quantized, *line(got, wanted))
+    quantized = _quantize_with_nncf(openvino.convert_model(_without_metadata(model)), seen.ranged)
+    got = _run_ir(openvino, quantized, seen.patches, f"running {path.name}")
+    _fold_line_into_ir(openvino, quantized, *line(got, seen.wanted))
     for entry in model.metadata_props:
         section, name = entry.key.split(".", 1)
         quantized.set_rt_info(entry.value, [section, name])

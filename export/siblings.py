@@ -43,6 +43,15 @@ def remove_sibling(sibling: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def opens(sibling: Path) -> bool:
+    """Whether a sibling can be opened: that includes its self-test."""
+    try:
+        load_model(sibling)
+    except ModelError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, eq=False)
 class Judge:
     """What a sibling is judged by.

@@ -132,6 +132,20 @@ def test_the_promise_is_checked_on_patches_that_are_held_out(model, tmp_path):
     assert [alone] == list(tmp_path.iterdir())
 
 
+def test_ranges_cover_the_self_test_patch_where_it_would_be_cut_off(model, tmp_path, monkeypatch):
+    alone = tmp_path / "alone.onnx"
+    alone.write_bytes(model.read_bytes())
+    dim = Samples(patches(8, seed=1) / 10, np.full(8, np.nan), "made up")
+
+    assert list(sibling_paths(alone).values()) == quantize(alone, dim)
+    for path in sibling_paths(alone).values():
+        load_model(path)  # self-test included
+        path.unlink()
+    monkeypatch.setattr("export.quantize.opens", lambda path: True)
+    with pytest.raises(ModelError, match=r"int8\.onnx is not written: self-test on engine 'onnx'"):
+        quantize(alone, dim)
+
+
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])
 def test_no_sibling_is_made_of_a_sibling(model, engine):
     path = sibling_paths(model)[engine]
