@@ -4,6 +4,7 @@
     python -m bench.smwi_tables            # minutes; needs qsm-forward and qsm-ci
     python -m bench.smwi_tables --tables dipole --seed 3       # one step, another head
     python -m bench.smwi_tables --tables chain --methods paper
+    python -m bench.smwi_tables --tables sizes --sizes 104 192       # heads that no tuning saw
 
 Fields come from qsm-forward and scores from qsm-ci, neither of which knows of us. Seconds are one
 run each, and only as good as the machine is idle.
@@ -45,6 +46,23 @@ from tests.smwi_phantom import (
 TILTS = (0.0, 15.0, 30.0)
 #: Noise of the frequency at SNR 50.
 NOISE_PPM = 1e-3
+
+#: Voxels in plane, tilt in degrees, SNR: heads that score and on which nothing is chosen. The n-th
+#: has the seed SCORING_SEED + n. Choices are made on seeds below 1000.
+SCORING_SEED = 2000
+SCORING = [
+    *(
+        (104, tilt, snr)
+        for tilt, snr in ((0, 50), (7, 30), (14, 100), (21, 50), (28, 30), (35, 100))
+    ),
+    *((144, tilt, snr) for tilt, snr in ((0, 30), (12, 50), (24, 100), (35, 50))),
+    *(
+        (192, tilt, snr)
+        for tilt, snr in ((0, 100), (7, 50), (14, 30), (21, 50), (28, 100), (35, 30))
+    ),
+    *((256, tilt, snr) for tilt, snr in ((0, 50), (12, 100), (24, 30), (35, 50))),
+    *((384, tilt, snr) for tilt, snr in ((0, 50), (12, 30), (24, 50), (35, 100))),
+]
 
 DIPOLES = {
     "TKD": tkd,
@@ -203,6 +221,46 @@ def chain_table(heads: dict[float, Head], workers: int, methods: list[str]) -> N
                 )
 
 
+def offset_ppb(chi: Any, head: Head, mask: Any) -> float:
+    """Mean error over the structures of the midbrain, both maps less their mean over the mask."""
+    error = chi - head.chi
+    error = error - error[mask].mean()
+    names = ("nigra", "nigrosome", "red nucleus", "peduncle")
+    return float(1e3 * np.mean([error[mask & head.where(name)].mean() for name in names]))
+
+
+def sizes_table(sizes: list[int], workers: int, methods: list[str]) -> None:
+    """The chain on heads of every size, tilt and SNR that no tuning saw."""
+    print(
+        "\n| head | tilt | SNR | method | mask left | xSIM | NRMSE % | detrended % | HFEN % | "
+        "offset, ppb | contrast kept | nigrosome-1 to nigra, SMWI | s |\n|" + "---|" * 13
+    )
+    for n, (size, tilt, snr) in enumerate(SCORING):
+        if size not in sizes:
+            continue
+        head = make_head((size, size, 30), tilt_degrees=tilt, seed=SCORING_SEED + n)
+        field = total_field(head, forward)
+        for name in methods:
+            start = time.perf_counter()
+            found = chain(head, field, snr, name, workers)
+            seconds, mask = time.perf_counter() - start, found.eroded_mask
+            kept = contrast_ppb(found.chi_ppm, head, mask) / contrast_ppb(head.chi, head, mask)
+            print(
+                f"| {size}² | {tilt}° | {snr} | {name} | {mask.sum() / head.mask.sum():.2f} "
+                f"| {scores(found.chi_ppm, head.chi, mask)} "
+                f"| {offset_ppb(found.chi_ppm, head, mask):+.1f} | {kept:.2f} "
+                f"| {contrast_to_noise(found.voxels, head, mask):.2f} | {seconds:.1f} |",
+                flush=True,
+            )
+
+
+def contrast_to_noise(image: Any, head: Head, mask: Any) -> float:
+    """Nigrosome-1 less nigra, over the mean of their SDs."""
+    nigra, nigrosome = (mask & head.where(n) for n in ("nigra", "nigrosome"))
+    spread = np.sqrt((image[nigra].var() + image[nigrosome].var()) / 2)
+    return float((image[nigrosome].mean() - image[nigra].mean()) / spread)
+
+
 def tilt_table(head: Head, workers: int) -> None:
     """What ignoring the tilt costs: the same echoes, with the affine of an upright slab."""
     upright = replace(head, affine=np.diag([*VOXEL_MM, 1.0]))
@@ -216,8 +274,6 @@ def tilt_table(head: Head, workers: int) -> None:
 def contrast_table(head: Head, workers: int) -> None:
     """Contrast to noise of nigrosome-1 against the nigra."""
     found = chain(head, total_field(head, forward), 50, "best", workers)
-    inside = found.eroded_mask
-    nigra, nigrosome = (inside & head.where(n) for n in ("nigra", "nigrosome"))
     phase = 2 * np.pi * hz_per_ppm(FIELD_T) * found.local_field_ppm * ECHO_TIMES_S[2]
     swi = found.magnitude * np.clip(1 - np.maximum(phase, 0) / np.pi, 0, 1) ** 4
     images = {
@@ -228,8 +284,7 @@ def contrast_table(head: Head, workers: int) -> None:
     }
     print("\n| image | nigrosome-1 to nigra, contrast to noise |\n|---|---|")
     for name, image in images.items():
-        spread = np.sqrt((image[nigra].var() + image[nigrosome].var()) / 2)
-        print(f"| {name} | {(image[nigrosome].mean() - image[nigra].mean()) / spread:.2f} |")
+        print(f"| {name} | {contrast_to_noise(image, head, found.eroded_mask):.2f} |")
 
 
 def main() -> None:
@@ -237,6 +292,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=112, help="voxels in plane")
     parser.add_argument("--seed", type=int, default=0, help="which head")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[104, 192, 384], help="of the heads that score"
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--tables", nargs="+", help="all by default")
     options = parser.parse_args()
@@ -252,6 +310,7 @@ def main() -> None:
         "tilt": lambda: tilt_table(heads[30.0], workers),
         "contrast": lambda: contrast_table(heads[15.0], workers),
         "chain": lambda: chain_table(heads, workers, options.methods),
+        "sizes": lambda: sizes_table(options.sizes, workers, options.methods),
     }
     if unknown := set(options.tables or ()) - set(tables):
         parser.error(f"expected --tables among {', '.join(tables)}, got {', '.join(unknown)}")

@@ -26,7 +26,7 @@ from export.siblings import remove_sibling, sibling_paths
 from nigroedge.artefact import Artefact, read_artefact
 from nigroedge.engine import DEFAULT_ENGINE, ENGINES, open_engine
 from nigroedge.errors import ModelError
-from nigroedge.model import read_spec, selftest_patch
+from nigroedge.model import REFERENCE, read_spec, selftest_patch
 from nigroedge.names import readable
 from nigroedge.spec import ModelSpec
 
@@ -155,14 +155,16 @@ def parity(model: Path, samples: Samples, *, threads: int) -> list[Row | Refusal
 
 
 def remove_broken(model: Path, rows: list[Row | Refusal]) -> list[Removal]:
-    """Remove the siblings of a model file that broke their promise.
+    """Remove the siblings of a model file that broke their promise; the bundled ones stay.
 
     Raises
     ------
     InputError
         If that is not allowed.
     """
-    removed = []
+    removed: list[Removal] = []
+    if model.resolve() == Path(REFERENCE).resolve():
+        return removed  # they are the package's, and others predict with them
     for path in sibling_paths(model).values():
         row = next((row for row in rows if isinstance(row, Row) and row.model == path.name), None)
         if row is not None and row.broken:

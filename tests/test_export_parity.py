@@ -165,6 +165,17 @@ def test_a_sibling_that_breaks_its_promise_on_a_table_is_removed(tmp_path, cohor
     assert f"the promise of float32 holds for tiny.onnx on {', '.join(ENGINES)}" in said
 
 
+def test_the_siblings_of_the_bundled_model_stay(tmp_path, cohort, monkeypatch):
+    model = tiny(tmp_path / "tiny.onnx")
+    assert 0 == main(["quantize", str(model), "--table", str(cohort)])
+    raised, _ = sibling_paths(model).values()
+    raise_answers(raised, 1)
+    monkeypatch.setattr("export.parity.REFERENCE", str(model))
+
+    assert 1 == main(["parity", str(model), "--table", str(cohort), "--threads", "1"])
+    assert raised.exists()
+
+
 @pytest.mark.filterwarnings("ignore")  # of torch's exporter, about itself
 @pytest.mark.parametrize(
     "factory", [strangers.sfcn, strangers.leaky_strided], ids=lambda f: f.__name__

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 
 _REMOVED = """\
-with --table, an INT8 sibling that breaks its promise there is removed, and a line says why
+with --table, an INT8 sibling that breaks its promise there is removed, and a line says why;
+those of the bundled model stay
 """
 
 

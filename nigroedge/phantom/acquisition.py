@@ -52,6 +52,7 @@ _MOTION_SD, _MOTION_MAX = 0.12, 0.3
 #: (docs/notes/phantom.md).
 METHOD = replace(
     METHODS["best"],
+    background="vsharp",
     vsharp_radii_mm=(6.0, 4.0, 2.0),
     tv_iterations=10,
     margin_mm=8.0,

@@ -5,17 +5,14 @@ Such a field is harmonic inside, so the mean over a ball equals the value at its
 minus ball mean keeps local sources only, wherever the ball fits into the mask. A slab is thin: a
 ball of 12 mm fits into 6 of its 30 mm. V-SHARP takes at each voxel the largest ball that fits;
 RESHARP takes one small ball and solves for the local field that explains its result.
-
-A ball must fit into the mask *and* the slab: what lies above and below the slab is not known, so
-the slab's own faces count as outside.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from nigroedge.errors import GeometryError
-from nigroedge.smwi.fourier import Complexes, Floats, FourierGrid, Mask
+from nigroedge.smwi.fourier import Floats
+from nigroedge.smwi.high_pass import check_rim, fits, shells
 from nigroedge.smwi.kernels import sphere_kernel
 from nigroedge.smwi.masked import MaskedMap
 from nigroedge.smwi.solvers import Step, Stopping, conjugate_gradients, ignore
@@ -29,8 +26,6 @@ VSHARP_THRESHOLD = 0.05
 RESHARP_LAMBDA = 1e-4
 RESHARP_RADIUS_MM = 6.0
 RESHARP_STOPPING = Stopping(tolerance=1e-2, iterations=30)
-#: At least this part of the mask must be left.
-MIN_LEFT = 0.05
 
 
 def vsharp(
@@ -68,20 +63,13 @@ def vsharp(
     Schweser 2011 (SHARP), Li 2011 and Wu 2012 (variable radius).
     """
     grid = field.grid
-    spectrum = grid.forward(field.values)
-    mask_spectrum = grid.forward(field.mask.astype(np.float32))
     high_passed = np.zeros(grid.shape, np.float32)
     left = np.zeros(grid.shape, bool)
     largest = None
-    for n, radius in enumerate(radii_mm):
-        ball = sphere_kernel(grid, radius)
-        here = _fits(ball, mask_spectrum, grid) & ~left
-        if here.any():
-            largest = 1 - ball if largest is None else largest
-            high_passed[here] = grid.crop(grid.inverse(spectrum * (1 - ball)))[here]
-            left |= here
-        step((n + 1) / len(radii_mm))
-    _check_rim(left, field.mask, radii_mm[-1])
+    for shell in shells(field, radii_mm, step=step):
+        largest = shell.kernel if largest is None else largest
+        high_passed += shell.values
+        left |= shell.where
     assert largest is not None  # some voxels are left, so a ball fitted
     inverse = np.where(np.abs(largest) > threshold, 1 / np.where(largest == 0, 1, largest), 0)
     return MaskedMap(grid.convolve(high_passed, inverse.astype(np.float32)), left, grid)
@@ -126,8 +114,8 @@ def resharp(
     """
     grid = field.grid
     ball = sphere_kernel(grid, radius_mm)
-    left = _fits(ball, grid.forward(field.mask.astype(np.float32)), grid)
-    _check_rim(left, field.mask, radius_mm)
+    left = fits(ball, grid.forward(field.mask.astype(np.float32)), grid)
+    check_rim(left, field.mask, radius_mm)
     kernel = 1 - ball
     inside = grid.pad(left.astype(np.float32))
 
@@ -142,17 +130,3 @@ def resharp(
     right = project(grid.inverse(grid.forward(grid.pad(field.values)) * kernel))
     local = conjugate_gradients(normal, right, stopping, step=step)
     return MaskedMap(grid.crop(local), left, grid)
-
-
-def _fits(ball: Floats, mask_spectrum: Complexes, grid: FourierGrid) -> Mask:
-    """Where the ball lies inside the mask, all of it but a thousandth for rounding."""
-    return grid.crop(grid.inverse(mask_spectrum * ball)) > np.float32(0.999)
-
-
-def _check_rim(left: Mask, mask: Mask, radius_mm: float) -> None:
-    if left.sum() < MIN_LEFT * mask.sum():
-        raise GeometryError(
-            f"expected a ball of {radius_mm:g} mm to fit into at least {100 * MIN_LEFT:.0f} % of "
-            f"the mask, it fits into {left.sum()} of {mask.sum()} voxels: the slab or the mask is "
-            f"too thin"
-        )

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from nigroedge.errors import InputError
 from nigroedge.smwi.background import (
     RESHARP_LAMBDA,
     RESHARP_RADIUS_MM,
@@ -15,6 +16,7 @@ from nigroedge.smwi.background import (
 from nigroedge.smwi.channels import OFFSET_SIGMA_VOXELS
 from nigroedge.smwi.dipole import TKD_THRESHOLD
 from nigroedge.smwi.mask import OPENING_MM
+from nigroedge.smwi.single_step import FINE_STOPPING, RADII_MM
 from nigroedge.smwi.tv import TvOptions
 from nigroedge.smwi.weighting import CHI_THRESHOLD_PPM, POWER
 
@@ -27,14 +29,26 @@ class Method:
     ----------
     unwrap : {'laplacian', 'exact'}
         Laplacian of each echo; or region growing of one echo difference, then along time.
-    background : {'vsharp', 'resharp'}
+    background : {'vsharp', 'resharp', 'single-step'}
+        Taken away before the dipole inversion, or in one step with it.
     dipole : {'tkd', 'ilsqr', 'tv'}
+        In one step with the background: 'tv'.
+    single_step_radii_mm : tuple of float
+        Balls of the single step, falling.
+    tv_lambda : float, optional
+        Weight of the gradient in 'tv', ppm·mm. By default 4e-5 after a background removal of its
+        own, and by the field's noise in a single step.
     margin_mm : float
         Padding of the Fourier transforms; at least the largest radius of the background removal.
+
+    Raises
+    ------
+    InputError
+        If a single step is to end in another inversion than 'tv'.
     """
 
     unwrap: Literal["laplacian", "exact"]
-    background: Literal["vsharp", "resharp"]
+    background: Literal["vsharp", "resharp", "single-step"]
     dipole: Literal["tkd", "ilsqr", "tv"]
     chi_threshold_ppm: float = CHI_THRESHOLD_PPM
     power: float = POWER
@@ -42,12 +56,19 @@ class Method:
     offset_sigma_voxels: tuple[float, float, float] = OFFSET_SIGMA_VOXELS
     vsharp_radii_mm: tuple[float, ...] = VSHARP_RADII_MM
     vsharp_threshold: float = VSHARP_THRESHOLD
+    single_step_radii_mm: tuple[float, ...] = RADII_MM
     resharp_radius_mm: float = RESHARP_RADIUS_MM
     resharp_lambda: float = RESHARP_LAMBDA
     tkd_threshold: float = TKD_THRESHOLD
-    tv_lambda: float = TvOptions.regularisation
+    tv_lambda: float | None = None
     tv_iterations: int = TvOptions.stopping.iterations
     margin_mm: float = 24.0
+
+    def __post_init__(self) -> None:
+        if self.background == "single-step" and self.dipole != "tv":
+            raise InputError(
+                f"expected dipole='tv' with background='single-step', got dipole={self.dipole!r}"
+            )
 
 
 METHODS = {
@@ -57,5 +78,7 @@ METHODS = {
     # Fewer balls and a closed-form inversion: for a first look.
     "fast": Method("exact", "vsharp", "tkd", vsharp_radii_mm=(6.0, 4.0, 2.0)),
     # What scored best, step by step (docs/notes/smwi.md).
-    "best": Method("exact", "vsharp", "tv"),
+    "best": Method(
+        "exact", "single-step", "tv", tv_iterations=FINE_STOPPING.iterations, margin_mm=12.0
+    ),
 }

@@ -24,6 +24,7 @@ from nigroedge.smwi.mask import brain_mask, checked_mask
 from nigroedge.smwi.masked import MaskedMap, inside
 from nigroedge.smwi.method import METHODS, Method
 from nigroedge.smwi.scan import MultiEcho
+from nigroedge.smwi.single_step import FINE_STOPPING, single_step_tv
 from nigroedge.smwi.solvers import Step
 from nigroedge.smwi.tv import TvOptions, tv_admm
 from nigroedge.smwi.unwrap import unwrap_exact, unwrap_laplacian, wrap
@@ -108,9 +109,7 @@ def reconstruct(
     inner = _Inner.of(run, box, whole[box.slices])
     check_decay(inner.medians(), scan.echo_times_s, scan.field_strength_t)
     field_map = run.field_map(inner)
-    local = run.local_field(inner, field_map.frequency_hz)
-    weight = inner.rss * field_map.reliability
-    chi = run.susceptibility(inner, local, weight)
+    local, chi = run.sources(inner, field_map)
     check_chi(chi.chi, local.mask)
     progress("smwi", 0.0)
     chi_ppm = box.embedded(chi.chi)
@@ -247,26 +246,43 @@ class _Run:
             )
         return unwrapped
 
-    def local_field(self, inner: _Inner, frequency_hz: Floats) -> MaskedMap:
-        method, step = self.method, self._begun("background")
-        field_ppm = frequency_hz / np.float32(hz_per_ppm(self.scan.field_strength_t))
+    def sources(self, inner: _Inner, field_map: _FieldMap) -> tuple[MaskedMap, Susceptibility]:
+        """Local field and susceptibility, one after the other or both at once."""
+        field_ppm = field_map.frequency_hz / np.float32(hz_per_ppm(self.scan.field_strength_t))
         total = MaskedMap(field_ppm, inner.mask, inner.grid)
+        weight = inner.rss * field_map.reliability
+        background = self._begun("background")
+        if self.method.background != "single-step":
+            local = self._local_field(total, background)
+            return local, self._susceptibility(inner, local, weight)
+        return single_step_tv(
+            total,
+            self.scan.b0,
+            weight=weight,
+            radii_mm=self.method.single_step_radii_mm,
+            regularisation=self.method.tv_lambda,
+            stopping=replace(FINE_STOPPING, iterations=self.method.tv_iterations),
+            step=self._begun("dipole"),
+        )
+
+    def _local_field(self, total: MaskedMap, step: Step) -> MaskedMap:
+        method = self.method
         if method.background == "vsharp":
             radii_mm, threshold = method.vsharp_radii_mm, method.vsharp_threshold
             return vsharp(total, radii_mm=radii_mm, threshold=threshold, step=step)
         radius_mm, regularisation = method.resharp_radius_mm, method.resharp_lambda
         return resharp(total, radius_mm=radius_mm, regularisation=regularisation, step=step)
 
-    def susceptibility(self, inner: _Inner, local: MaskedMap, weight: Floats) -> Susceptibility:
-        method, b0, step = self.method, self.scan.b0, self._begun("dipole")
-        if method.dipole == "tkd":
-            return tkd(local, b0, threshold=method.tkd_threshold)
-        if method.dipole == "ilsqr":
+    def _susceptibility(self, inner: _Inner, local: MaskedMap, weight: Floats) -> Susceptibility:
+        b0, step = self.scan.b0, self._begun("dipole")
+        if self.method.dipole == "tkd":
+            return tkd(local, b0, threshold=self.method.tkd_threshold)
+        if self.method.dipole == "ilsqr":
             return ilsqr(local, b0, step=step)
-        stopping = replace(TvOptions.stopping, iterations=method.tv_iterations)
-        options = TvOptions(method.tv_lambda, stopping)
-        support = inner.mask
-        return tv_admm(local, b0, weight=weight, support=support, options=options, step=step)
+        given = self.method.tv_lambda
+        stopping = replace(TvOptions.stopping, iterations=self.method.tv_iterations)
+        options = TvOptions(TvOptions.regularisation if given is None else given, stopping)
+        return tv_admm(local, b0, weight=weight, support=inner.mask, options=options, step=step)
 
     def _begun(self, stage: str) -> Step:
         """Say that a stage begins, and give what says how far it is."""
