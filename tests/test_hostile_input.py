@@ -342,7 +342,7 @@ NO_MODELS = {
     "absent.onnx": (None, "No such file or directory"),
     "text.onnx": (b"hello", "not a usable ONNX model"),
     "empty.onnx": (b"", "expected an ONNX model, got an empty file"),
-    "image.onnx": (nifti_bytes(VOXELS), "not a usable ONNX model"),
+    "image.onnx": (nifti_bytes(VOXELS), "expected an ONNX model, got a NIfTI image"),
     "text.xml": (b"hello", "text.bin"),
 }
 

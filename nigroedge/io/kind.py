@@ -53,7 +53,6 @@ _SIGNATURES: Mapping[tuple[int, bytes], str] = {
     (0, b"MM\x00*"): "a TIFF picture",
     (0, b"%PDF-"): "a PDF document",
 }
-#: Said where another file was expected; `nigroedge.io.nifti_header` knows better what is wrong.
 NIFTI = "a NIfTI image: `nigroedge predict` and `nigroedge smwi` read it, with --help for how"
 #: Place and bytes of nifti1.h and nifti2.h, of single files and headers of pairs.
 _NIFTI_MAGIC = ((344, b"n+1\0"), (344, b"ni1\0"), (4, b"n+2\0"), (4, b"ni2\0"))
@@ -75,6 +74,11 @@ def kind_of(start: bytes) -> str | None:
     """
     if _is_nifti(start) or _is_nifti(_gunzipped(start)):
         return NIFTI
+    return kind_but_nifti(start)
+
+
+def kind_but_nifti(start: bytes) -> str | None:
+    """Say what `kind_of` says, where a NIfTI image was expected: not that one came."""
     for (place, magic), said in _SIGNATURES.items():
         if start[place : place + len(magic)] == magic:
             return said

@@ -201,10 +201,10 @@ def _recognise(content: bytes) -> tuple[_Version, Order]:
         size = int(np.frombuffer(content[:4].ljust(4, b"\0"), f"{order}i4")[0])
         if size in _VERSIONS and len(content) >= size:
             return _VERSIONS[size], order
-    from nigroedge.io.kind import NIFTI, kind_of  # where something is wrong already
+    from nigroedge.io.kind import kind_but_nifti  # where something is wrong already
 
-    found = kind_of(content)
-    got = "found no such header" if found in (None, NIFTI) else f"got {found}"
+    found = kind_but_nifti(content)
+    got = "found no such header" if found is None else f"got {found}"
     raise FormatError(f"expected a NIfTI-1 or NIfTI-2 file, {got}")
 
 
