@@ -183,12 +183,15 @@ def export(network: nn.Module, shape: Shape3, exporter: str = "dynamo") -> bytes
             f"torch cannot export the network ({said}); try --exporter {other}"
         ) from error
     content = buffer.getvalue()
+    _check_alone(network, patch)
     _check_same(network, content, patch)
     return content
 
 
 #: With which terminals colour what torch says.
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+#: Part of an answer that rounding in float64 stays below by far, and any look at others above.
+_ALONE = 1e-9
 #: What patches are multiplied by: a network that chooses by their size takes other ways.
 _SIZES = (1.0, -1.0, 0.0, 1e-3, 1e3)
 
@@ -201,6 +204,33 @@ def _check_statistics(network: nn.Module) -> None:
                 f"layer {name!r}: expected batch normalisation with running statistics, got none: "
                 "an answer would depend on the other patches of its batch"
             )
+
+
+def _check_alone(network: nn.Module, patch: torch.Tensor) -> None:
+    """Refuse a network whose answer to a patch depends on the others of its batch.
+
+    In float64, where batches of one and of two differ by rounding alone, 1e-13 at most.
+    """
+    unlike = patch.double() * torch.tensor([1.0, 3.0]).reshape(-1, 1, 1, 1, 1)
+    try:
+        network.double()
+        with torch.inference_mode():
+            together = network(unlike)
+        if not isinstance(together, torch.Tensor):
+            return  # `export.imported` says what came instead of one number
+        alone, again = _answers(network, unlike), _answers(network, unlike)
+    except RuntimeError:
+        return  # it names float32 itself: `_check_same` compares there
+    finally:
+        network.float()
+    if together.shape != alone.shape or not np.array_equal(alone, again):
+        return  # the same says it of shapes, `_check_same` of what is left to chance
+    off = float(np.abs(together.numpy() - alone).max())
+    if off > _ALONE * float(np.abs(alone).max()):
+        raise ModelError(
+            f"expected no look at other patches, got answers that another patch of the batch "
+            f"changes by {off:.2g}: statistics must be those of one patch"
+        )
 
 
 def _check_same(network: nn.Module, content: bytes, patch: torch.Tensor) -> None:
@@ -233,6 +263,11 @@ def _answers(network: nn.Module, patches: torch.Tensor) -> np.ndarray:
         answers = [each[0] for each in answers]
     if not isinstance(answers[0], torch.Tensor):
         raise ModelError(f"expected the network to give a tensor, got {type(answers[0]).__name__}")
+    if answers[0].dim() < 2:
+        raise ModelError(
+            f"expected the network to give (1, 1) for one patch, (n, 1) for n, got "
+            f"{tuple(answers[0].shape)}: forward() ends without squeeze()"
+        )
     return torch.cat(answers).numpy()
 
 
