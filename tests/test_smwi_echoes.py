@@ -72,9 +72,18 @@ def test_one_voxel_makes_a_slice():
     check_echoes(magnitude, radians)
 
 
+def test_a_slice_is_lost_however_little_of_it_the_head_fills():
+    magnitude, radians = scan()
+    magnitude[4:], radians[4:] = 0, 0  # a head cut out of its background, a quarter of the matrix
+    magnitude[:, :, 4, 1] = 0
+
+    with pytest.raises(InputError, match="magnitude in slice 4 along axis 2 of echo 2"):
+        check_echoes(magnitude, radians)
+
+
 def test_a_background_that_was_cut_out_may_differ_by_echo():
     magnitude, radians = scan()
     magnitude[:, :, 0], radians[:, :, 0] = 0, -3
-    magnitude[:4, :, 0, 1], radians[:4, :, 0, 1] = 1, np.arange(15)
+    magnitude[:4, 0, 0, 1], radians[:4, 0, 0, 1] = 1, np.arange(4)  # 1.7 % of the slice
 
     check_echoes(magnitude, radians)
