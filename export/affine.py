@@ -66,12 +66,11 @@ def affine_of(net: Net, node: NodeProto) -> Affine | None:
     if flat is None or (node.op_type == "Div" and index == 1):
         return None
     one, zero = np.ones(1), np.zeros(1)
-    return {
-        "Add": Affine(one, flat),
-        "Sub": Affine(one, -flat) if index == 0 else Affine(-one, flat),
-        "Mul": Affine(flat, zero),
-        "Div": Affine(1 / flat, zero),
-    }[node.op_type]
+    if node.op_type == "Add":
+        return Affine(one, flat)
+    if node.op_type == "Sub":
+        return Affine(one, -flat) if index == 0 else Affine(-one, flat)
+    return Affine(flat if node.op_type == "Mul" else 1 / flat, zero)
 
 
 def _per_channel(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -88,6 +88,18 @@ def fold_constants(net: Net) -> bool:
     return bool(fixed)
 
 
+def leave_the_batch_free(net: Net) -> bool:
+    """Let a Reshape whose target was computed from shapes take over as many patches as come."""
+    for node in net.nodes:
+        target = net.constant(node, 1) if node.op_type == "Reshape" else None
+        if target is None or attribute(node, "allowzero", 0) or not len(target):
+            continue
+        if target[0] == net.shapes[node.input[0]][0] == net.batch:
+            node.input[1] = net.store(np.concatenate([[0], target[1:]]), node.input[1])
+            return True
+    return False
+
+
 def drop_what_does_nothing(net: Net) -> bool:
     """Drop Identity, Dropout, and casts between kinds of float."""
     for node in net.nodes:
@@ -331,6 +343,7 @@ def end_in_a_vector(net: Net) -> bool:
 #: In their order; what one leaves the next may need.
 PASSES: tuple[Callable[[Net], bool], ...] = (
     fold_constants,
+    leave_the_batch_free,
     drop_what_does_nothing,
     merge_padding,
     move_transposes_down,

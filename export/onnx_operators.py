@@ -169,6 +169,17 @@ def _normalisation(t: Tensors, given: Attributes) -> torch.Tensor:
     return functional.batch_norm(x, mean, variance, scale, shift, eps=given["epsilon"])
 
 
+def _instance_normalisation(t: Tensors, given: Attributes) -> torch.Tensor:
+    x, scale, shift = t
+    return functional.instance_norm(x, weight=scale, bias=shift, eps=given["epsilon"])
+
+
+def _reshape(t: Tensors, given: Attributes) -> torch.Tensor:
+    x: torch.Tensor = t[0]
+    sides = [x.shape[i] if side == 0 else side for i, side in enumerate(t[1].tolist())]
+    return x.reshape(sides)
+
+
 def _mean(t: Tensors, given: Attributes) -> torch.Tensor:
     x: torch.Tensor = t[0]
     stored = t[1] if len(t) > 1 else None
@@ -203,6 +214,8 @@ OPERATORS: Mapping[str, Operator] = {
     "BatchNormalization": Operator(
         _normalisation, {"epsilon": 1e-5, "momentum": 0.9}, {"training_mode": 0}
     ),
+    "InstanceNormalization": Operator(_instance_normalisation, {"epsilon": 1e-5}),
     "Flatten": Operator(_flatten, {"axis": 1}),
+    "Reshape": Operator(_reshape, only={"allowzero": 0}),
     "Gemm": Operator(_gemm, {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0}),
 }

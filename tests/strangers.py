@@ -254,13 +254,36 @@ class Concatenated(nn.Module):
         return self.head(torch.cat([self.first(x), self.second(x)], 1).mean((2, 3, 4)))
 
 
+def grouped() -> nn.Module:
+    """Normalised over groups of channels, from each patch: two Reshapes that must fit any batch."""
+    return nn.Sequential(
+        *(nn.Conv3d(1, 4, 3, padding=1), nn.GroupNorm(2, 4), nn.ReLU(), nn.MaxPool3d(2)),
+        *(nn.Conv3d(4, 6, 3, padding=1), nn.GroupNorm(3, 6), nn.ReLU()),
+        *(nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(6, 1)),
+    )
+
+
+#: What they say of one, as --card takes it.
+CARD_TOML = """
+name = "theirs"
+version = "2"
+licence = "CC-BY-4.0"
+intended_use = "research"
+training_data = "120 people, one 3 T scanner"
+limits = "not tried elsewhere"
+calibration = "SBR of one camera"
+
+[metrics]
+rho_c = 0.7
+"""
+
 #: Those whose operators the built-in engine has, and those that other engines run.
 METHOD = {"bae2023": bae2023, "slim": slim, "mri-dat": mri_dat, "resnet": resnet}
 NATIVE = [
     *(vgg, vgg_plain, GlobalHead, Scaled, Viewed, sfcn, leaky_strided, elu_softplus),
     *(resnet10, resnet18, r3d_18, torchvision_r3d_18, *METHOD.values()),
 ]
-OTHERS = [densenet, Concatenated]
+OTHERS = [densenet, Concatenated, grouped]
 #: torch's current exporter takes seconds for each, and spells the heads of these unlike the older.
 BY_DYNAMO = {GlobalHead, Viewed, elu_softplus}
 

@@ -114,6 +114,7 @@ SOME = {
     "gain": maps(3, (1, 3, 1, 1, 1)),
     **{name: np.abs(maps(n, (3,))) for n, name in enumerate(("s", "h", "m", "v"))},
     "axes": np.array([2, 3, 4]),
+    "grouped": np.array([0, 1, -1]),
 }
 
 
@@ -137,6 +138,8 @@ SOME = {
         ("Div", "x gain", {}, None),
         ("Concat", "x x", {"axis": 1}, None),
         ("BatchNormalization", "x s h m v", {"epsilon": 0.01}, None),
+        ("InstanceNormalization", "x s h", {"epsilon": 0.01}, None),
+        ("Reshape", "x grouped", {}, None),
         ("Flatten", "x", {}, None),
         ("Flatten", "x", {"axis": -2}, None),
         ("Gemm", "x w b", {"transB": 1}, VECTOR),
