@@ -43,10 +43,13 @@ def read_card(path: Path) -> ModelCard:
         raise InputError(f"cannot read {where}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{where} is no TOML: {error}") from error
-    missing = ", ".join(f"{name} ({what})" for name, what in TEXTS.items() if not said.get(name))
-    unknown = ", ".join(sorted(said.keys() - TEXTS.keys() - {"metrics"}))
-    if missing or unknown:
-        raise InputError(f"card {where}: missing {missing or 'none'}; unknown {unknown or 'none'}")
+    wrong = {
+        "missing": [f"{name} ({what})" for name, what in TEXTS.items() if not said.get(name)],
+        "unknown": sorted(said.keys() - TEXTS.keys() - {"metrics"}),
+    }
+    if any(wrong.values()):
+        problems = [f"{kind}: {', '.join(keys)}" for kind, keys in wrong.items() if keys]
+        raise InputError(f"card {where}: {'; '.join(problems)}")
     try:
         texts = {name: said[name] for name in TEXTS}
         return ModelCard(**texts, metrics=said.get("metrics", {}), git_revision=git_revision())

@@ -165,7 +165,10 @@ def _array(tensor: onnx.TensorProto) -> np.ndarray:
     """Read a weight: floats as float64. Its declared size is held against what is there."""
     where = f"weight {tensor.name!r}"
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
-        raise ModelError(f"{where}: expected weights inside the file, got external data")
+        raise ModelError(
+            f"{where}: expected weights inside the file, got external data; export with "
+            "external_data=False, or write onnx.save(onnx.load(FILE), ANOTHER)"
+        )
     count = int(np.prod([int(n) for n in tensor.dims], dtype=object)) if tensor.dims else 1
     stored = max(len(tensor.raw_data), 8 * sum(len(getattr(tensor, name)) for name in _DATA_FIELDS))
     if count < 0 or count > stored:

@@ -30,8 +30,16 @@ COMMANDS = tuple(command.name for command in cli.COMMANDS)
 
 
 def nigroedge(*arguments, **environment):
+    return run_module("nigroedge", *arguments, **environment)
+
+
+def python_export(*arguments, **environment):
+    return run_module("export", *arguments, **environment)
+
+
+def run_module(name, *arguments, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "nigroedge", *map(str, arguments)],
+        [sys.executable, "-m", name, *map(str, arguments)],
         env={**os.environ, **environment},
         cwd=ROOT,
         capture_output=True,
@@ -224,18 +232,6 @@ def test_a_thread_that_python_does_not_get_is_one_line(capsys, monkeypatch):
 
 def _raise(error):
     raise error
-
-
-def python_export(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "export", *map(str, arguments)],
-        env={**os.environ, **environment},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
 
 
 def test_export_needs_no_thread_for_its_help(threads):

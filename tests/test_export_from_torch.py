@@ -18,6 +18,7 @@ from export.imported import convert
 from nigroedge.errors import InputError, ModelError
 from nigroedge.model import load_model
 from tests.onnx_files import CARD as CARD_OF
+from tests.strangers import CARD_TOML
 
 CODE = """
 from torch import nn
@@ -37,18 +38,6 @@ def broken():
 def number():
     return 3
 """
-CARD = """
-name = "theirs"
-version = "2"
-licence = "CC-BY-4.0"
-intended_use = "research"
-training_data = "120 people, one 3 T scanner"
-limits = "not tried elsewhere"
-calibration = "SBR of one camera"
-
-[metrics]
-rho_c = 0.7
-"""
 SHAPE = (6, 5, 4)
 
 
@@ -56,7 +45,7 @@ SHAPE = (6, 5, 4)
 def code(tmp_path):
     path = tmp_path / "their nets.py"
     path.write_text(CODE)
-    (tmp_path / "card.toml").write_text(CARD)
+    (tmp_path / "card.toml").write_text(CARD_TOML)
     return path
 
 
@@ -266,9 +255,9 @@ def test_batch_normalisation_without_statistics_is_refused_by_name(network):
 @pytest.mark.parametrize(
     ("card", "message"),
     [
-        ("name = 3", r"missing version \(of the model\), licence"),
-        (CARD.replace('"2"', '""'), r"missing version \(of the model\); unknown none"),
-        (CARD + "[more]\n", "missing none; unknown more"),
+        ("name = 3", r"missing: version \(of the model\), licence"),
+        (CARD_TOML.replace('"2"', '""'), r"missing: version \(of the model\)$"),
+        (CARD_TOML + "[more]\n", r"\.toml: unknown: more$"),
         ("name = ", "is no TOML"),
     ],
 )

@@ -20,6 +20,7 @@ from nigroedge.cli import main as nigroedge_main
 from nigroedge.model import load_model
 from tests.c_library import run
 from tests.conftest import ROOT
+from tests.strangers import CARD_TOML
 
 CODE = """
 from torch import nn
@@ -31,18 +32,6 @@ def vgg():
         nn.Conv3d(4, 6, 3, padding=1), nn.BatchNorm3d(6), nn.ReLU(), nn.MaxPool3d(2),
         nn.Flatten(), nn.Dropout(), nn.Linear(6 * 12 * 12 * 5, 1)
     )
-"""
-CARD = """
-name = "theirs"
-version = "2"
-licence = "CC-BY-4.0"
-intended_use = "research"
-training_data = "120 people, one 3 T scanner"
-limits = "not tried elsewhere"
-calibration = "SBR of one camera"
-
-[metrics]
-rho_c = 0.7
 """
 PROGRAMS = {"python -m export ": export_main, "nigroedge ": nigroedge_main}
 
@@ -81,7 +70,7 @@ def folder(tmp_path_factory, slab):
     """What a group has, and the program of docs/embedding.md."""
     folder = tmp_path_factory.mktemp("theirs")
     (folder / "nets.py").write_text(CODE)
-    (folder / "card.toml").write_text(CARD)
+    (folder / "card.toml").write_text(CARD_TOML)
     (folder / "cohort.tsv").write_text(cohort())
     shutil.copy(slab, folder / "smwi.nii")
     torch.manual_seed(0)
