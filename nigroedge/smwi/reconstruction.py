@@ -26,6 +26,7 @@ from nigroedge.smwi.method import METHODS, Method
 from nigroedge.smwi.scan import MultiEcho
 from nigroedge.smwi.single_step import FINE_STOPPING, single_step_tv
 from nigroedge.smwi.solvers import Step
+from nigroedge.smwi.turning import check_turning
 from nigroedge.smwi.tv import TvOptions, tv_admm
 from nigroedge.smwi.unwrap import unwrap_exact, unwrap_laplacian, wrap
 from nigroedge.smwi.weighting import weight_magnitude
@@ -97,8 +98,8 @@ def reconstruct(
     ------
     InputError, GeometryError
         If the echoes are too early for susceptibility, no brain is found, the mask misses the slab
-        or is too thin for background removal, the signal grows from echo to echo, or
-        susceptibilities come out that no brain has.
+        or is too thin for background removal, the magnitude decays or the phase turns otherwise
+        than the echo times say, or susceptibilities come out that no brain has.
     """
     check_evolution(scan.echo_times_s, scan.field_strength_t)
     run = _Run(scan, method, resolve_threads(workers), progress)
@@ -108,6 +109,8 @@ def reconstruct(
     box = _Box.around(whole)
     inner = _Inner.of(run, box, whole[box.slices])
     check_decay(inner.medians(), scan.echo_times_s, scan.field_strength_t)
+    magnitudes, radians = scan.magnitudes[box.slices], scan.radians[box.slices]
+    check_turning(magnitudes, radians, inner.mask, scan.echo_times_s)
     field_map = run.field_map(inner)
     local, chi = run.sources(inner, field_map)
     check_chi(chi.chi, local.mask)
