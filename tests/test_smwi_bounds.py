@@ -90,6 +90,19 @@ def test_an_echo_that_is_brighter_than_the_one_before_is_no_harm():
     check_decay([100, 50, 20, 5, 0], TIMES, 3)
 
 
+@given(st.integers(0, 4), st.sampled_from([20, 10, 0.1, 0.05]), st.floats(3, 40))
+def test_one_echo_in_another_scale_is_refused(echo, factor, r2star):
+    """Before, an echo twenty times as bright as the rest passed, and was all that counted.
+
+    A tenth of the last echo, or ten times the first, are 2.2 · 3 times what the fastest decay does.
+    """
+    medians = 1000 * np.exp(-r2star * TIMES)
+    medians[echo] *= factor
+
+    with pytest.raises(InputError, match=rf"are echoes .*{echo + 1}.* in one scale\?"):
+        check_decay(list(medians), TIMES, 3)
+
+
 @pytest.mark.parametrize("brightest", [1e-20, 3e15, np.inf])
 def test_a_magnitude_whose_squares_are_no_numbers_is_refused(brightest):
     image = np.linspace(0, 1, 8, dtype=np.float32)

@@ -35,6 +35,10 @@ MIN_EVOLUTION_TS = 3 * 6.7e-3
 MAX_R2STAR, MAX_R2STAR_PER_T = 20.0, 20.0
 #: The median of an echo may exceed that of the one before by this part of it, and be noise.
 MAX_GROWTH = 0.02
+#: Times that an echo may be brighter than the one before, or darker than decay alone makes it. A
+#: gain that drifts, or flow, changes it by tens of per cent; a file in another scale by ten and
+#: more.
+MAX_JUMP = 3.0
 #: What may stand in a magnitude image, in any unit, so that squares and their sums are float32's.
 MIN_BRIGHTEST, MAX_BRIGHTEST = 1e-15, 1e15
 #: Of the brightest voxel, the darkest has less: coils alone see a head more unevenly. Only a wrong
@@ -149,7 +153,7 @@ def check_magnitude(magnitude: Floats) -> None:
 def check_decay(
     medians: Sequence[float], times_s: Sequence[float], field_strength_t: float
 ) -> None:
-    """Refuse a signal that grows from echo to echo, or that is gone faster than in any brain.
+    """Refuse a signal that grows from echo to echo, or jumps, or is gone faster than in any brain.
 
     Parameters
     ----------
@@ -161,8 +165,9 @@ def check_decay(
     Raises
     ------
     InputError
-        If each echo is brighter than the one before by more than MAX_GROWTH, or the signal decays
-        by more than MAX_R2STAR + MAX_R2STAR_PER_T · field.
+        If each echo is brighter than the one before by more than MAX_GROWTH, the signal decays by
+        more than MAX_R2STAR + MAX_R2STAR_PER_T · field, or an echo is brighter than the one before
+        by a factor of MAX_JUMP, or darker by as much more than that decay.
     """
     listed = ", ".join(f"{median:.4g}" for median in medians)
     if all(b > a * (1 + MAX_GROWTH) for a, b in pairwise(medians)):
@@ -170,16 +175,29 @@ def check_decay(
             f"expected a magnitude that decays from echo to echo, got medians of {listed} in the "
             f"brain: are the echoes in the order of their times?"
         )
+    fastest = MAX_R2STAR + MAX_R2STAR_PER_T * field_strength_t
+    _check_jumps(medians, times_s, fastest, listed)
     if min(medians) <= 0:
         return
     rate = math.log(medians[0] / medians[-1]) / (times_s[-1] - times_s[0])
-    fastest = MAX_R2STAR + MAX_R2STAR_PER_T * field_strength_t
     if rate > fastest:
         raise InputError(
             f"expected a magnitude that decays by up to {fastest:.3g} /s, as in a brain at "
             f"{field_strength_t:g} T, got {rate:.3g} /s (medians of {listed}): are the echo times "
             f"too short?"
         )
+
+
+def _check_jumps(
+    medians: Sequence[float], times_s: Sequence[float], fastest: float, listed: str
+) -> None:
+    for echo, (before, after) in enumerate(pairwise(medians)):
+        least = before * math.exp(-fastest * (times_s[echo + 1] - times_s[echo])) / MAX_JUMP
+        if after > MAX_JUMP * before or 0 < after < least:
+            raise InputError(
+                f"expected a magnitude that changes by decay from echo to echo, got medians of "
+                f"{listed} in the brain: are echoes {echo + 1} and {echo + 2} in one scale?"
+            )
 
 
 def check_chi(chi_ppm: Floats, mask: Mask) -> None:
