@@ -107,11 +107,25 @@ def test_echoes_in_two_units_are_refused(units, message):
         read_phase(echoes_in(*units), unit=units[0])
 
 
-def test_echoes_of_one_unit_need_not_all_fill_it():
+@pytest.mark.parametrize("half", [0.1, 1.5, 2.5])
+def test_echoes_of_one_unit_need_not_all_fill_it(half):
+    """A ramp, as of an early echo, does not go round: its ends never meet."""
     values = echoes_in("rad", "rad", "rad")
-    values[..., 0] *= 0.1
+    values[..., 0] = np.linspace(-half, half, 20)[:, None]
 
     assert "rad" == read_phase(values).unit
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.5, 0.8, 2.0])
+@pytest.mark.parametrize("unit", ["rad", "-4096..4096", "0..4095"])
+@pytest.mark.parametrize("n_echoes", [2, 3])
+def test_an_echo_that_goes_round_in_another_scale_is_refused(factor, unit, n_echoes):
+    """Before, half a scale in one echo or in most of them passed, and χ was three times as wide."""
+    values = echoes_in(*[unit] * n_echoes)
+    values[..., 1] *= factor
+
+    with pytest.raises(InputError, match=r"phase of all echoes in one unit, got|fits no unit"):
+        read_phase(values)
 
 
 def test_an_echo_of_one_value_is_refused():

@@ -42,6 +42,12 @@ SYMMETRY_TOLERANCE = 0.05
 MAX_NOT_FINITE = 0.5
 #: A range that is less of the turn than this is in another unit: noise alone has more, 0.06 rad.
 MIN_SPAN = 0.01
+#: What goes round within less than this part of a turn is another turn; and a jump of this part of
+#: a range is one from end to end.
+MIN_WRAPPED = 0.9
+#: Noise of a background jumps so in 1 % of the neighbours, a wrapped brain in 0.2 % and more; a
+#: phase that is not wrapped in none.
+MIN_JUMPS = 5e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,10 +211,8 @@ def _whole_range(values: Floats, low: float, high: float) -> PhaseUnit:
 
 def _check_echoes(values: Floats, turn: PhaseUnit) -> None:
     """Refuse an echo in another unit than the rest: its phase would count as nearly constant."""
-    ranges = []
-    for echo in range(values.shape[3]):
-        one = values[:, :, :, echo]
-        ranges.append((float(one.min()), float(one.max())))
+    echoes = [values[:, :, :, echo] for echo in range(values.shape[3])]
+    ranges = [(float(one.min()), float(one.max())) for one in echoes]
     low, high = min(ranges, key=lambda ends: ends[1] - ends[0])
     echo = ranges.index((low, high)) + 1
     if low == high:
@@ -222,3 +226,16 @@ def _check_echoes(values: Floats, turn: PhaseUnit) -> None:
             f"expected phase of all echoes in one unit, got {low:g} … {high:g} in echo {echo}, "
             f"where one turn of all is {turn.low:g} … {turn.high:g}{fits}"
         )
+    for echo, (one, (low, high)) in enumerate(zip(echoes, ranges, strict=True)):
+        if high - low < MIN_WRAPPED * turn.turn and _is_wrapped(one, low, high):
+            raise InputError(
+                f"expected phase of all echoes in one unit, got {low:g} … {high:g} in echo "
+                f"{echo + 1}, which goes round, where one turn of all is {turn.low:g} … "
+                f"{turn.high:g}: is it in another scale?"
+            )
+
+
+def _is_wrapped(values: Floats, low: float, high: float) -> bool:
+    """Whether neighbours jump from one end of a range to the other."""
+    jumps = np.abs(np.diff(values, axis=0)) > MIN_WRAPPED * (high - low)
+    return int(np.count_nonzero(jumps)) > MIN_JUMPS * values.size
