@@ -14,6 +14,7 @@ from pathlib import Path
 from nigroedge.errors import InputError
 from nigroedge.smwi.agreement import agreed_phase_unit, check_agreement, same_times
 from nigroedge.smwi.echo_image import EchoImage
+from nigroedge.smwi.echo_numbers import check_numbers
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,17 @@ def _paired(
     phases = _by_time(phase, partners=magnitude)
     if not same_times(tuple(mags), tuple(phases)):
         raise _differ(tuple(mags), tuple(phases))
-    return (tuple(mags.values()), tuple(phases.values())), tuple(phases)
+    for part in (mags, phases):
+        check_numbers(tuple(part.values()))
+    return (_paths(mags), _paths(phases)), tuple(phases)
 
 
-def _by_time(images: Sequence[EchoImage], partners: Sequence[EchoImage]) -> dict[float, Path]:
-    """Files by their echo time, in its order."""
+def _paths(part: dict[float, EchoImage]) -> tuple[Path, ...]:
+    return tuple(image.path for image in part.values())
+
+
+def _by_time(images: Sequence[EchoImage], partners: Sequence[EchoImage]) -> dict[float, EchoImage]:
+    """Images by their echo time, in its order."""
     found: dict[float, EchoImage] = {}
     for image, partner in zip(images, partners, strict=True):
         time = _one_time(image, len(images))
@@ -105,7 +112,7 @@ def _by_time(images: Sequence[EchoImage], partners: Sequence[EchoImage]) -> dict
                 f"for {image.name}"
             )
         found[time] = image
-    return {time: found[time].path for time in sorted(found)}
+    return {time: found[time] for time in sorted(found)}
 
 
 def _one_time(image: EchoImage, n_files: int) -> float | None:

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from nigroedge.errors import InputError
 from nigroedge.smwi.echo_image import CONVERT, EchoImage
+from nigroedge.smwi.echo_numbers import check_numbers
 from nigroedge.smwi.frequency import hz_per_ppm
 
 #: Times closer than this are one: people round to a tenth of a millisecond, and no two echoes are
@@ -75,6 +76,7 @@ def check_given(
     for part in (magnitude, phase):
         for image, given in zip(part, _times_of_files(part, echo_times_s), strict=True):
             _check_given_times(image, given, echo_times_s)
+        check_numbers(part)
 
 
 def agreed_phase_unit(phase: Sequence[EchoImage]) -> str | None:

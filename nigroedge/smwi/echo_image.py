@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from nigroedge.errors import InputError
 from nigroedge.names import quoted
 
 Part = Literal["mag", "phase"]
+
+_ECHO_IN_NAME = re.compile(r"(?:^|_)echo-([0-9]{1,9})(?=[_.])")
 
 #: Values of DICOM's ImageType that say what is in an image, and the part that it is.
 IMAGE_TYPES = {
@@ -55,6 +58,19 @@ class EchoImage:
     def name(self) -> str:
         """The file's name in quotes, for a message."""
         return quoted(self.path.name)
+
+    @property
+    def echo_in_name(self) -> int | None:
+        """The number behind `echo-` in the file's name."""
+        found = _ECHO_IN_NAME.search(self.path.name)
+        return None if found is None else int(found[1])
+
+    @property
+    def echo_number(self) -> float | None:
+        """EchoNumber, which nobody needs: only where it is a number."""
+        value: Any = self.said.get("EchoNumber")
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return float(value) if is_number and abs(value) < 1e6 else None
 
     def number(self, key: str) -> float | None:
         """Give the number that a key has, None where nothing is said.

@@ -23,8 +23,8 @@ from nigroedge.names import quoted
 #: What is read of a sidecar; all else is nobody's affair here.
 KEYS = frozenset(
     {
-        *("EchoTime", "EchoTime1", "EchoTime2", "FlipAngle", "ImageType", "ImagingFrequency"),
-        *("MagneticFieldStrength", "RepetitionTime", "Units"),
+        *("EchoNumber", "EchoTime", "EchoTime1", "EchoTime2", "FlipAngle", "ImageType"),
+        *("ImagingFrequency", "MagneticFieldStrength", "RepetitionTime", "Units"),
     }
 )
 #: No sidecar is as long as this, bytes.
