@@ -16,7 +16,6 @@ from nigroedge.subcommand import (
     Progress,
     Subcommand,
     add_engine,
-    add_threads,
     add_transform,
     point,
 )
@@ -245,12 +244,12 @@ _VERIFY = """\
 Run a model and its INT8 siblings (NAME.onnx, NAME.int8.onnx, NAME.int8.xml) on every engine of this
 machine, and compare with the self-test in the file and, on simulated patches, with the float model.
 Promises: float within 1e-4 SBR; INT8 within 0.05 SBR in the mean and 0.15 at worst. Times are
-medians. Exit code 1 if a promise is broken."""
+medians. With --engine on that one alone. Exit code 1 if a promise is broken."""
 
 
 def _add_verify(command: argparse.ArgumentParser) -> None:
     _add_model(command)
-    add_threads(command)
+    add_engine(command, default="every one that runs the file")
 
 
 class _Verification:
@@ -283,9 +282,10 @@ class _Verification:
 def _verify(options: argparse.Namespace, progress: Progress) -> _Verification:
     from nigroedge.verify import verify
 
+    asked = {"engine": options.engine, "threads": options.threads}
     if not options.json:  # rows that appear as they are made are progress enough
-        return _Verification(verify(options.model, threads=options.threads))
-    return _Verification(verify(options.model, threads=options.threads, progress=progress))
+        return _Verification(verify(options.model, **asked))
+    return _Verification(verify(options.model, **asked, progress=progress))
 
 
 COMMANDS = (

@@ -69,10 +69,14 @@ class Subcommand:
     epilog: str = ""
 
 
-def add_engine(command: argparse.ArgumentParser) -> None:
+def add_engine(
+    command: argparse.ArgumentParser, *, default: str = "it follows from the file"
+) -> None:
     """Add --engine and --threads."""
     command.add_argument(
-        "--engine", metavar="E", help="what runs the model; by default it follows from the file"
+        "--engine",
+        metavar="E",
+        help=f"what runs the model: native, onnx or openvino; by default {default}",
     )
     add_threads(command)
 

@@ -3,11 +3,12 @@
 
 Each file runs on each engine that can run it: the self-test that it carries, then simulated patches
 that no model was trained or calibrated on, compared with what the float model (or, where it is
-missing, the first file found) gives on the engine that serves it by default.
+missing, the first file found) gives on the engine that serves it by default, or that is asked for.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import statistics
 from collections.abc import Iterator
@@ -90,6 +91,7 @@ class Check:
 def verify(
     path: str | Path | None = None,
     *,
+    engine: str | None = None,
     threads: int | None = None,
     n_patches: int = 8,
     progress: Progress = lambda stage, done, total: None,
@@ -100,6 +102,8 @@ def verify(
     ----------
     path : path-like, optional
         NAME.onnx, NAME.xml, NAME.int8.onnx or NAME.int8.xml; by default the bundled reference.
+    engine : str, optional
+        One of ENGINES: check there alone. By default on every engine.
     threads : int, optional
         As in load_model.
     n_patches : int
@@ -110,12 +114,15 @@ def verify(
     Yields
     ------
     Check
-        Of the float model on its default engine first.
+        Of the float model first, on `engine` or its default one.
 
     Raises
     ------
     ModelError
-        If a file cannot be read as a model, or the siblings do not carry the same metadata.
+        If a file cannot be read as a model, or the siblings do not carry the same metadata. If
+        `engine`, or the default one, does not run the first file; engines that do are named.
+    InputError
+        If there is no such engine.
     MissingDependencyError
         If no engine is installed that gives the float model's answers.
     """
@@ -128,12 +135,57 @@ def verify(
         names = ", ".join(repr(artefact.name) for artefact in artefacts)
         raise ModelError(f"expected the same nigroedge.* metadata in {names}")
     patches = np.stack(list(islice(_simulated_patches(specs[0]), n_patches)))
-    reference = load_model(artefacts[0].path, threads=threads).predict_patches(patches)
-    pairs = [(artefact, engine) for artefact in artefacts for engine in _engines(artefact)]
-    for done, (artefact, engine) in enumerate(pairs, start=1):
-        check = _check(artefact, engine, threads, patches, reference)
+    reference = _reference(artefacts[0], engine, threads).predict_patches(patches)
+    pairs = [
+        (artefact, name)
+        for artefact in artefacts
+        for name in _engines(artefact)
+        if engine in (None, name)
+    ]
+    for done, (artefact, name) in enumerate(pairs, start=1):
+        check = _check(artefact, name, threads, patches, reference)
         progress("verify", done, len(pairs))
         yield check
+
+
+def refusals(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Say of every engine that runs files of a model's kind why it does not run this one.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    dict of str to str
+        By engine; '' where it runs the file, its self-test included.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read as a model.
+    """
+    return {name: _refusal(path, name) for name in _engines(read_artefact(path))}
+
+
+def _refusal(path: str | os.PathLike[str], engine: str) -> str:
+    try:
+        load_model(path, engine=engine)
+    except (ModelError, MissingDependencyError) as error:
+        return str(error)
+    return ""
+
+
+def _reference(artefact: Artefact, engine: str | None, threads: int | None) -> Model:
+    """Open what all is compared with; name the engines that run it where the default does not."""
+    try:
+        return load_model(artefact.path, engine=engine, threads=threads)
+    except ModelError as error:
+        able = [name for name, refusal in refusals(artefact.path).items() if not refusal]
+        if not able:
+            raise
+        options = " or ".join(f"--engine {name}" for name in able)
+        raise ModelError(f"{error}; here it can be verified with {options}") from error
 
 
 def _family(path: Path) -> list[Path]:

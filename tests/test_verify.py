@@ -12,7 +12,7 @@ from nigroedge import cli, command
 from nigroedge import verify as verify_module
 from nigroedge.engine import ENGINES
 from nigroedge.errors import InputError, MissingDependencyError, ModelError
-from nigroedge.verify import FIRST_SUBJECT, broken_promise, verify
+from nigroedge.verify import FIRST_SUBJECT, broken_promise, refusals, verify
 from tests.model_family import NET, int8_model, write_family, write_model
 from tests.onnx_files import spec_of
 
@@ -123,6 +123,51 @@ def test_without_an_engine_for_the_float_model_there_is_nothing_to_compare(famil
 
     with pytest.raises(MissingDependencyError, match="pip install"):
         checks_of(family)
+
+
+def not_native(path):
+    """Write a model that ends in an operator of which the built-in engine knows nothing."""
+    made = onnx.load(write_model(path, mirror="none"))
+    made.graph.node[-1].output[0] = "before"
+    made.graph.node.append(onnx.helper.make_node("Identity", ["before"], ["sbr"], "end"))
+    onnx.save(made, path)
+    return path
+
+
+def test_engines_that_run_a_file_are_named_and_can_be_asked_for(tmp_path, capsys):
+    path = not_native(tmp_path / "tiny.onnx")
+
+    assert ["", ""] == [refusals(path)[name] for name in ("onnx", "openvino")]
+    assert 1 == cli.main(["verify", str(path), "--threads", "1"])
+    said = capsys.readouterr().err
+    assert "does not run node Identity 'end'" in said
+    assert said.endswith("; here it can be verified with --engine onnx or --engine openvino\n")
+    for engine in ("onnx", "openvino"):
+        assert 0 == cli.main(["verify", str(path), "--threads", "1", "--engine", engine])
+        row = capsys.readouterr().out.splitlines()[-1].split()
+        assert ["tiny.onnx", engine, "PASS"] == [*row[:2], row[-1]]
+
+
+def test_an_engine_that_is_asked_for_runs_all_it_can_and_no_other_does(family):
+    checks = [*verify(family, engine="openvino", threads=1, n_patches=2)]
+
+    assert {"openvino"} == {check.engine for check in checks}
+    assert ["tiny.onnx", "tiny.int8.onnx", "tiny.int8.xml"] == [check.file for check in checks]
+    assert {"pass"} == {check.status for check in checks}
+
+
+def test_no_engine_runs_a_file_that_fails_its_self_test(tmp_path, capsys):
+    family = write_model(tmp_path / "lone.onnx", mirror="none")
+    changed = onnx.load(family)
+    wrong = replace(spec_of(NET, mirror="none"), selftest_sbr=0.0)
+    onnx.helper.set_model_props(changed, wrong.to_metadata())
+    onnx.save(changed, family)
+
+    assert all("self-test on engine" in refusal for refusal in refusals(family).values())
+    assert 1 == cli.main(["verify", str(family), "--threads", "1"])
+    assert "verified with" not in capsys.readouterr().err
+    with pytest.raises(InputError, match="expected an engine among native, onnx, openvino"):
+        next(verify(family, engine="onnxruntime"))
 
 
 def test_siblings_must_say_the_same(family):
