@@ -118,6 +118,7 @@ def scaled(net: Net, *, scale: float, offset: float) -> Net:
     affine = Affine(np.array([scale]), np.array([offset]))
     if last is not None and last.op_type == "Gemm" and is_layer(net, last):
         scale_layer(net, last, affine)
+        net.sweep()  # of the weights as they were
         return net
     if (scale, offset) == (1.0, 0.0):
         return net

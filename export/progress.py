@@ -19,21 +19,33 @@ _INTERVAL_S = {True: 0.1, False: 60.0}
 class Bar(Protocol):
     """What a step needs of a bar."""
 
+    total: float | None
+
     def update(self) -> object:
         """Count one more step."""
 
 
 @contextmanager
-def bar(what: str, *, total: int, done: int = 0) -> Iterator[Bar]:
-    """Show a bar of `total` steps, `done` of them done before now, while the block runs."""
+def bar(what: str, *, total: int, done: int = 0, leave: bool = True) -> Iterator[Bar]:
+    """Show a bar of `total` steps, `done` of them done before now, while the block runs.
+
+    One that is not left makes room for the next, where it is a step towards something larger.
+    """
     interval = _INTERVAL_S[sys.stderr.isatty()]
-    with tqdm(desc=what, total=total, initial=done, file=sys.stderr, mininterval=interval) as shown:
+    with tqdm(
+        desc=what,
+        total=total,
+        initial=done,
+        file=sys.stderr,
+        mininterval=interval,
+        leave=leave,
+    ) as shown:
         yield shown
 
 
-def track(items: Iterable[Item], what: str, *, total: int) -> Iterator[Item]:
+def track(items: Iterable[Item], what: str, *, total: int, leave: bool = True) -> Iterator[Item]:
     """Give the items one by one under a bar."""
-    with bar(what, total=total) as shown:
+    with bar(what, total=total, leave=leave) as shown:
         for item in items:
             yield item
             shown.update()

@@ -20,6 +20,8 @@ import copy
 import io
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -39,13 +41,13 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
-from export.progress import track
+from export.progress import Bar, bar
 from export.samples import Samples
 from export.siblings import Judge, files_of, opens, remove_sibling, sibling_paths
 from nigroedge.artefact import read_artefact
 from nigroedge.engine import resolve_threads
 from nigroedge.engine.openvino import import_openvino
-from nigroedge.errors import ModelError
+from nigroedge.errors import InputError, ModelError
 from nigroedge.io.writing import scratch_folder, together
 from nigroedge.model import read_spec, selftest_patch
 from nigroedge.names import readable
@@ -53,6 +55,11 @@ from nigroedge.spec import ModelSpec
 
 Patches = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
+
+#: Ranges are the least and the largest value of the calibration patches: of n patches, one in
+#: n + 1 that follow has a value beyond them and is cut off. Of fewer than `MIN_PATCHES` that is
+#: more than one in nine, which no promise survives; of `ENOUGH_PATCHES` one in 33.
+MIN_PATCHES, ENOUGH_PATCHES = 8, 32
 
 #: Operations that stay float32.
 FLOAT_OPERATIONS = {"onnx": "Gemm", "openvino": "MatMul"}
@@ -77,6 +84,8 @@ def quantize(model: Path, samples: Samples, *, held_out: Samples | None = None) 
 
     Raises
     ------
+    InputError
+        If there are fewer than `MIN_PATCHES` to calibrate with.
     ModelError
         If the model is none, or not in float32. If a sibling fails its self-test or breaks the
         promise: it is not written, and one from before that breaks it too is removed. The other
@@ -88,14 +97,20 @@ def quantize(model: Path, samples: Samples, *, held_out: Samples | None = None) 
             f"model file {artefact.name}: expected a float32 .onnx to quantise, got one of kind "
             f"{artefact.kind}"
         )
-    float_model = onnx.load_from_string(artefact.content)
-    wanted = _run_onnx(float_model, samples.patches, "running the float model")
-    spec = read_spec(artefact)
-    judge = _judge(float_model, held_out or samples, spec)
-    with scratch_folder(model) as scratch:
+    if len(samples) < MIN_PATCHES:
+        raise InputError(
+            f"expected at least {MIN_PATCHES} patches to calibrate with, got {len(samples)} "
+            f"({samples.origin}): INT8 cuts off what lies beyond them, as one in "
+            f"{len(samples) + 1} that follow would"
+        )
+    float_model, spec = onnx.load_from_string(artefact.content), read_spec(artefact)
+    checked = held_out or samples
+    with _quantising(samples, checked) as shown, scratch_folder(model) as scratch:
+        wanted = _run_onnx(float_model, samples.patches, shown)
+        judge = _judge(float_model, checked, spec, shown)
         made = {engine: scratch / path.name for engine, path in sibling_paths(model).items()}
         for engine, write in (("onnx", _write_qdq), ("openvino", _write_ir)):
-            seen = _Seen(samples.patches, wanted)
+            seen = _Seen(samples.patches, wanted, shown)
             write(float_model, made[engine], seen)
             if not opens(made[engine]):  # the ranges that were seen may cut the self-test patch off
                 write(float_model, made[engine], seen.with_selftest(spec))
@@ -110,12 +125,25 @@ def quantize(model: Path, samples: Samples, *, held_out: Samples | None = None) 
     return list(sibling_paths(model).values())
 
 
+def _quantising(samples: Samples, checked: Samples) -> AbstractContextManager[Bar]:
+    """Give the one bar of it all: runs of the float model, then those for the two siblings."""
+    return bar("quantising", total=(1 + 2 * _RUNS) * len(samples) + len(checked))
+
+
+#: Over the calibration patches, for each sibling: for the ranges, and for the line.
+_RUNS = 2
+
+
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """Calibration patches, the float model's answers to them, and patches to take ranges from."""
+    """Calibration patches, the float model's answers to them, and patches to take ranges from.
+
+    `shown` is told of every patch that was run.
+    """
 
     patches: Patches
     wanted: Array
+    shown: Bar
     more: Patches | None = None
 
     @property
@@ -124,12 +152,16 @@ class _Seen:
         return self.patches if self.more is None else np.concatenate([self.patches, self.more])
 
     def with_selftest(self, spec: ModelSpec) -> _Seen:
-        """Take ranges from the self-test patch too; the line is that of the patches alone."""
+        """Take ranges from the self-test patch too; the line is that of the patches alone.
+
+        All is run once more, which the bar is told.
+        """
+        self.shown.total = (self.shown.total or 0) + _RUNS * len(self.patches) + 1
         return replace(self, more=selftest_patch(spec.grid.shape, spec.normalize)[np.newaxis])
 
 
-def _judge(float_model: onnx.ModelProto, samples: Samples, spec: ModelSpec) -> Judge:
-    wanted = _run_onnx(float_model, samples.patches, "running the float model")
+def _judge(float_model: onnx.ModelProto, samples: Samples, spec: ModelSpec, shown: Bar) -> Judge:
+    wanted = _run_onnx(float_model, samples.patches, shown)
     return Judge(samples, wanted, claims_scores=bool(spec.card.metrics))
 
 
@@ -142,14 +174,20 @@ def _not_left(path: Path, why: str, judge: Judge) -> str:
     return said
 
 
+def _counted(patches: Patches, shown: Bar) -> Iterator[Patches]:
+    for patch in patches:
+        yield patch
+        shown.update()
+
+
 # ---- ONNX Runtime --------------------------------------------------------------------------------
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
     """Hands the patches to ONNX Runtime's calibration one by one."""
 
-    def __init__(self, patches: Patches) -> None:
-        self._patches = iter(track(patches, "calibrating for ONNX Runtime", total=len(patches)))
+    def __init__(self, patches: Patches, shown: Bar) -> None:
+        self._patches = _counted(patches, shown)
 
     def get_next(self) -> dict[str, Patches] | None:
         patch = next(self._patches, None)
@@ -166,7 +204,7 @@ def _write_qdq(model: onnx.ModelProto, path: Path, seen: _Seen) -> None:
     quantize_static(
         float_model,
         path,
-        _Reader(seen.ranged),
+        _Reader(seen.ranged, seen.shown),
         quant_format=QuantFormat.QDQ,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
@@ -177,20 +215,20 @@ def _write_qdq(model: onnx.ModelProto, path: Path, seen: _Seen) -> None:
     )
     quantized = onnx.load(path)
     onnx.helper.set_model_props(quantized, metadata)
-    got = _run_onnx(quantized, seen.patches, f"running {path.name}")
+    got = _run_onnx(quantized, seen.patches, seen.shown)
     _fold_line(quantized, *line(got, seen.wanted))
     path.write_bytes(quantized.SerializeToString(deterministic=True))
 
 
-def _run_onnx(model: onnx.ModelProto, patches: Patches, what: str) -> Array:
+def _run_onnx(model: onnx.ModelProto, patches: Patches, shown: Bar) -> Array:
     """Run (n, X, Y, Z) patches one by one → (n,) SBR."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = resolve_threads(None)
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    tracked = track(patches, what, total=len(patches))
-    return np.array([session.run(None, {"patch": p[None, None]})[0].item() for p in tracked])
+    counted = _counted(patches, shown)
+    return np.array([session.run(None, {"patch": p[None, None]})[0].item() for p in counted])
 
 
 def _vector_nodes(model: onnx.ModelProto) -> list[str]:
@@ -242,8 +280,8 @@ def _write_ir(model: onnx.ModelProto, path: Path, seen: _Seen) -> None:
     openvino = import_openvino()
     # convert_model folds the shapes of the biases; from read_model nncf would find no bias to
     # correct.
-    quantized = _quantize_with_nncf(openvino.convert_model(_without_metadata(model)), seen.ranged)
-    got = _run_ir(openvino, quantized, seen.patches, f"running {path.name}")
+    quantized = _quantize_with_nncf(openvino.convert_model(_without_metadata(model)), seen)
+    got = _run_ir(openvino, quantized, seen)
     _fold_line_into_ir(openvino, quantized, *line(got, seen.wanted))
     for entry in model.metadata_props:
         section, name = entry.key.split(".", 1)
@@ -258,15 +296,21 @@ def _without_metadata(model: onnx.ModelProto) -> io.BytesIO:
     return io.BytesIO(bare.SerializeToString())
 
 
-def _quantize_with_nncf(float_model: Any, patches: Patches) -> Any:
-    import nncf  # not at the top: it imports OpenVINO, whose telemetry is blocked only by now
+def _quantize_with_nncf(float_model: Any, seen: _Seen) -> Any:
+    with contextlib.redirect_stdout(sys.stderr):  # where it is to log
+        import nncf  # not at the top: it imports OpenVINO, whose telemetry is blocked only by now
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
+    def counted(patch: Patches) -> dict[str, Patches]:
+        seen.shown.update()
+        return {"patch": patch[None, None]}
+
     nncf.set_log_level(logging.WARNING)
-    with contextlib.redirect_stdout(sys.stderr):  # its own bars
+    patches = seen.ranged
+    with contextlib.redirect_stdout(io.StringIO()):  # its own bars
         return nncf.quantize(
             float_model,
-            nncf.Dataset(list(patches), lambda patch: {"patch": patch[None, None]}),
+            nncf.Dataset(list(patches), counted),
             subset_size=len(patches),
             target_device=nncf.TargetDevice.CPU,
             # The accurate one goes layer by layer and may add up what it corrects: on the bundled
@@ -285,12 +329,12 @@ def _quantize_with_nncf(float_model: Any, patches: Patches) -> Any:
         )
 
 
-def _run_ir(openvino: Any, model: Any, patches: Patches, what: str) -> Array:
-    """Run (n, X, Y, Z) patches one by one → (n,) SBR."""
+def _run_ir(openvino: Any, model: Any, seen: _Seen) -> Array:
+    """Run the calibration patches one by one → (n,) SBR."""
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": resolve_threads(None)}
     run = openvino.compile_model(model, "CPU", settings)
-    tracked = track(patches, what, total=len(patches))
-    return np.array([run(patch[None, None])[0].item() for patch in tracked])
+    counted = _counted(seen.patches, seen.shown)
+    return np.array([run(patch[None, None])[0].item() for patch in counted])
 
 
 def _vector_operations(model: Any) -> list[str]:

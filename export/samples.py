@@ -102,7 +102,7 @@ def simulated_samples(spec: ModelSpec, *, purpose: Purpose, n_patches: int, seed
     if n_patches > most:
         raise InputError(f"expected at most {most} patches of one seed, got {n_patches}")
     drawn = islice(_simulated(spec, purpose, seed), n_patches)
-    rows = list(track(drawn, "simulating patches", total=n_patches))
+    rows = list(track(drawn, "simulating patches", total=n_patches, leave=False))
     return _samples(rows, f"{n_patches} simulated patches, seed {seed} for {purpose}")
 
 
@@ -131,15 +131,16 @@ def table_samples(spec: ModelSpec, table: Path, *, split: Split | None = None) -
         of = f"side {spec.side}" + (f" and split {split}" if dealt else "")
         raise InputError(f"{quoted(table)}: expected at least one row of {of}, got none")
     rows, problems = list[Row](), list[str]()
-    for row in track(served, "cutting patches", total=len(served)):
+    for row in track(served, "cutting patches", total=len(served), leave=False):
         try:
             rows.append(_prepared(spec, row))
         except InputError as error:
             problems.append(f"line {row.line}: {without_path(error, row.image or table)}")
     if problems:
         raise TableError("images of the table", problems)
-    whose = f", split {split}" if dealt else ""
-    return _samples(rows, f"{len(rows)} patches of {readable(table.name)}{whose}")
+    whose = "" if split is None else f", split {split}" if dealt else ", which has no splits"
+    counted = "1 patch" if len(rows) == 1 else f"{len(rows)} patches"
+    return _samples(rows, f"{counted} of {readable(table.name)}{whose}")
 
 
 def has_split(table: Path, split: Split) -> bool:

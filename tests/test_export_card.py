@@ -61,8 +61,8 @@ def made(trained, table, tmp_path_factory):
     tiny = folder / "tiny.onnx"
     net = random_net(shape=(8, 8, 6))
     tiny.write_bytes(float_model(net, spec_of(net).to_metadata()).SerializeToString())
-    patches = np.random.default_rng(0).normal(1, 0.2, (4, 8, 8, 6)).astype(np.float32)
-    quantize(tiny, Samples(patches, np.zeros(4), "made up"))
+    patches = np.random.default_rng(0).normal(1, 0.2, (8, 8, 8, 6)).astype(np.float32)
+    quantize(tiny, Samples(patches, np.zeros(8), "made up"))
     random = folder / "random.onnx"
     write_model(random, *random_model("slim", seed=0))
     run = ["onnx", str(trained), "--cohort", str(table), "--cache", str(folder)]

@@ -165,6 +165,22 @@ def test_a_sibling_that_breaks_its_promise_on_a_table_is_removed(tmp_path, cohor
     assert f"the promise of float32 holds for tiny.onnx on {', '.join(ENGINES)}" in said
 
 
+def test_a_table_without_splits_serves_twice_and_that_is_said(tmp_path, cohort, capsys):
+    model = tiny(tmp_path / "tiny.onnx")
+    rows = [line.rpartition(",")[0] for line in cohort.read_text().splitlines()]
+    cohort.write_text("\n".join(rows))
+    assert 0 == main(["quantize", str(model), "--table", str(cohort)])
+    said = capsys.readouterr().out
+    assert "24 patches of table.csv, which has no splits, and checked on the same\n" in said
+
+    assert 0 == main(["parity", str(model), "--table", str(cohort), "--threads", "1"])
+    note = "table.csv has no splits: INT8 that was calibrated with it was compared on the same"
+    assert capsys.readouterr().out.splitlines()[-1] == note
+    cohort.write_text("\n".join(rows[:2]))
+    assert 1 == main(["quantize", str(model), "--table", str(cohort)])
+    assert "got 1 (1 patch of table.csv, which has no splits)" in capsys.readouterr().err
+
+
 def test_the_siblings_of_the_bundled_model_stay(tmp_path, cohort, monkeypatch):
     model = tiny(tmp_path / "tiny.onnx")
     assert 0 == main(["quantize", str(model), "--table", str(cohort)])
@@ -188,7 +204,16 @@ def test_networks_of_others_keep_every_promise_on_a_table(factory, tmp_path, coh
 
     assert 0 == main(["quantize", str(model), "--table", str(cohort)])
     siblings = sibling_paths(model)
-    assert [str(path) for path in siblings.values()] == capsys.readouterr().out.splitlines()
+    said = capsys.readouterr()
+    *written, note = said.out.splitlines()
+    assert [str(path) for path in siblings.values()] == written
+    assert (
+        "calibrated with 16 patches of table.csv, split train; "
+        "checked on 4 patches of table.csv, split validation"
+    ) == note
+    assert (
+        "warning: 16 patches are few to calibrate with: of those that follow, one in 17" in said.err
+    )
     assert 0 == main(["parity", str(model), "--table", str(cohort), "--threads", "1", "--json"])
     rows = json.loads(capsys.readouterr().out)
     assert {"4 patches of table.csv, split test"} == {row["patches"] for row in rows}
@@ -235,8 +260,12 @@ def test_quantize_then_parity_by_command(tmp_path, capsys):
 
     # Enough to see the range of values that others have: a random net promises nothing by itself.
     assert 0 == main(["quantize", str(path), "--patches", "64"])
-    written = [str(sibling) for sibling in sibling_paths(path).values()]
-    assert written == capsys.readouterr().out.splitlines()
+    *written, note = capsys.readouterr().out.splitlines()
+    assert written == [str(sibling) for sibling in sibling_paths(path).values()]
+    assert (
+        "calibrated with 64 simulated patches, seed 0 for calibrate, and checked on the same"
+        == note
+    )
     assert 0 == main(["parity", str(path), "--patches", "8", "--threads", "1", "--json"])
     said = capsys.readouterr()
     rows = json.loads(said.out)

@@ -100,7 +100,7 @@ def test_siblings_that_break_the_promise_are_refused_and_not_left(model, tmp_pat
     monkeypatch.setattr("export.quantize.line", lambda got, wanted: (1.0, 0.5))
 
     with pytest.raises(ModelError) as refused:
-        quantize(alone, samples(4, seed=1))
+        quantize(alone, samples(8, seed=1))
     first, second = str(refused.value).split("; the one before, which breaks it too, is removed; ")
     for said, name in ((first, "alone.int8.onnx"), (second, "alone.int8.xml")):
         assert re.search(rf"{name} is not written: (self-test|worst 0\.\d+ > 0\.15 SBR)", said)
@@ -128,7 +128,7 @@ def test_the_promise_is_checked_on_patches_that_are_held_out(model, tmp_path):
     far = Samples(50 * patches(4, seed=3), np.full(4, np.nan), "far away")
 
     with pytest.raises(ModelError, match=r"alone.int8.onnx is not written: worst .* on far away"):
-        quantize(alone, samples(4, seed=1), held_out=far)
+        quantize(alone, samples(8, seed=1), held_out=far)
     assert [alone] == list(tmp_path.iterdir())
 
 
@@ -144,6 +144,26 @@ def test_ranges_cover_the_self_test_patch_where_it_would_be_cut_off(model, tmp_p
     monkeypatch.setattr("export.quantize.opens", lambda path: True)
     with pytest.raises(ModelError, match=r"int8\.onnx is not written: self-test on engine 'onnx'"):
         quantize(alone, dim)
+
+
+def test_a_handful_of_patches_is_too_few_to_calibrate_with(model):
+    said = r"at least 8 patches to calibrate with, got 7 \(made up\): .* as one in 8 that follow"
+
+    with pytest.raises(InputError, match=said):
+        quantize(model, samples(7, seed=1))
+
+
+def test_one_bar_says_how_far_it_is_and_nothing_else_is_said(model, tmp_path, capfd):
+    alone = tmp_path / "alone.onnx"
+    alone.write_bytes(model.read_bytes())
+    quantize(alone, samples(8, seed=1), held_out=samples(3, seed=2))
+    out, err = capfd.readouterr()  # of C++ too
+    lines = [line for line in re.split(r"[\r\n]+", err) if line]
+
+    assert "" == out
+    assert {"quantising"} == {line.partition(":")[0] for line in lines}
+    # The float model once on each, and either sibling's ranges and line: 8 + 3 + 2 · 2 · 8.
+    assert " 43/43 " in lines[-1]
 
 
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])
@@ -226,7 +246,7 @@ def refuse(*args, **more): raise AssertionError("a socket was opened")
 socket.socket.connect = socket.create_connection = refuse
 from pathlib import Path
 from tests.test_export_quantize import quantize, samples
-quantize(Path({str(tmp_path / "small.onnx")!r}), samples(2, seed=0))
+quantize(Path({str(tmp_path / "small.onnx")!r}), samples(8, seed=0))
 assert sys.modules["openvino_telemetry"] is None
 """
     (tmp_path / "small.onnx").write_bytes(model.read_bytes())

@@ -144,7 +144,7 @@ def test_a_table_with_splits_gives_the_rows_of_one(table):
     path.write_text("\n".join([f"{header},split", f"{left},test", other]))
     samples = table_samples(SPEC, path, split="test")
 
-    assert ([2.5], "1 patches of table.csv, split test") == (samples.sbr.tolist(), samples.origin)
+    assert ([2.5], "1 patch of table.csv, split test") == (samples.sbr.tolist(), samples.origin)
     assert [True, False, True] == [has_split(path, split) for split in SPLITS]
     with pytest.raises(InputError, match="row of side both and split validation, got none"):
         table_samples(SPEC, path, split="validation")
@@ -153,7 +153,10 @@ def test_a_table_with_splits_gives_the_rows_of_one(table):
 def test_a_table_without_splits_gives_all_rows_for_any_split(table):
     path, _ = table
 
-    assert "2 patches of table.csv" == table_samples(SPEC, path, split="test").origin
+    assert (
+        "2 patches of table.csv, which has no splits"
+        == table_samples(SPEC, path, split="test").origin
+    )
     assert not has_split(path, "test")
 
 

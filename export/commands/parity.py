@@ -19,6 +19,7 @@ from export.commands.arguments import (
     samples,
     spec_of,
 )
+from nigroedge.names import readable
 from nigroedge.subcommand import Progress, Subcommand
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
 class _Compared:
     rows: list[Row | Refusal]
     removed: list[Removal]
+    notes: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -56,6 +58,7 @@ class _Compared:
 
         yield table(self.rows)
         yield from (f"removed {each.removed}: {each.reason}" for each in self.removed)
+        yield from self.notes
 
 
 def _run(options: argparse.Namespace, progress: Progress) -> _Compared:
@@ -71,7 +74,17 @@ def _run(options: argparse.Namespace, progress: Progress) -> _Compared:
     for preset in presets:
         with TemporaryDirectory() as folder:
             rows += _rows(_random_family(preset, Path(folder)), options)
-    return _Compared(rows, removed)
+    return _Compared(rows, removed, _notes(options))
+
+
+def _notes(options: argparse.Namespace) -> tuple[str, ...]:
+    """Say that patches may be those of the calibration, where a table has but one sort of rows."""
+    from export.samples import has_split
+
+    if not options.table or has_split(options.table, "test"):
+        return ()
+    table = readable(options.table.name)
+    return (f"{table} has no splits: INT8 that was calibrated with it was compared on the same",)
 
 
 def _rows(model: Path, options: argparse.Namespace) -> list[Row | Refusal]:

@@ -4,11 +4,17 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from export.commands.arguments import COHORT_TABLE, add_samples, held_out, samples, spec_of
 from export.commands.written import Written
+from nigroedge.errors import NigroedgeWarning
 from nigroedge.subcommand import Progress, Subcommand
+
+if TYPE_CHECKING:
+    from export.samples import Samples
 
 
 def _add_arguments(command: argparse.ArgumentParser) -> None:
@@ -17,11 +23,26 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace, progress: Progress) -> Written:
-    from export.quantize import quantize
+    from export.quantize import ENOUGH_PATCHES, quantize
 
     spec = spec_of(options.model)
     calibration, checked = samples(options, spec, "calibrate"), held_out(options, spec)
-    return Written(*quantize(options.model, calibration, held_out=checked))
+    written = quantize(options.model, calibration, held_out=checked)
+    if len(calibration) < ENOUGH_PATCHES:
+        warnings.warn(
+            f"{len(calibration)} patches are few to calibrate with: of those that follow, one in "
+            f"{len(calibration) + 1} has values beyond theirs, which INT8 cuts off; expected "
+            f"{ENOUGH_PATCHES} or more",
+            NigroedgeWarning,
+            stacklevel=2,
+        )
+    return Written(*written, notes=(_on_what(calibration, checked),))
+
+
+def _on_what(calibration: Samples, checked: Samples | None) -> str:
+    if checked is None:
+        return f"calibrated with {calibration.origin}, and checked on the same"
+    return f"calibrated with {calibration.origin}; checked on {checked.origin}"
 
 
 COMMAND = Subcommand(
