@@ -27,6 +27,7 @@ from torch import nn
 
 from export.misfits import misfits
 from nigroedge.errors import InputError, MissingDependencyError, ModelError
+from nigroedge.io.kind import N_BYTES, kind_of
 from nigroedge.names import readable
 
 Shape3 = tuple[int, int, int]
@@ -109,6 +110,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
 
 
 def _read_weights(path: Path) -> Any:
+    start = _start(path)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load
@@ -117,18 +119,50 @@ def _read_weights(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickles of another protocol: it tries them
             return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch, safetensors and zip readers have errors of their own
+        # What torch says is left out: it advises to run the file.
+        asked = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if isinstance(error, pickle.UnpicklingError) and (asked or start.startswith(_PICKLE)):
+            what = f"it names {asked[1][:100]}" if asked else "it is a pickle of other things"
+            raise ModelError(
+                f"{readable(path)} asks for more than weights, and is not run: {what}; "
+                f"{_HOW_TO_SAVE}"
+            ) from error
+        said = _unreadable(path, start, error)
+        raise ModelError(f"{readable(path)} holds no weights that can be read: {said}") from error
+
+
+#: With which pickles of protocol 2 and later begin.
+_PICKLE = b"\x80"
+
+
+_HOW_TO_SAVE = (
+    "save the weights alone, where you trained: torch.save(network.state_dict(), 'weights.pt')"
+)
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(N_BYTES)
     except OSError as error:
         raise InputError(f"cannot read {readable(path)}: {error.strerror or error}") from error
-    except pickle.UnpicklingError as error:
-        wants = [line for line in str(error).splitlines() if "GLOBAL" in line or "global" in line]
-        said = " ".join((wants or [str(error)])[0].split())[:200]
-        raise ModelError(
-            f"{readable(path)} asks for more than weights, and is not run: {said}; save "
-            "network.state_dict(), or safetensors"
-        ) from error
-    except Exception as error:  # safetensors and zip readers have errors of their own
-        said = " ".join(str(error).split())[:200]
-        raise ModelError(f"{readable(path)} holds no weights that can be read: {said}") from error
+
+
+def _unreadable(path: Path, start: bytes, error: Exception) -> str:
+    """Say what a file is that holds no weights, and what to do."""
+    is_zip = start.startswith(b"PK\x03\x04")
+    if "TorchScript" in str(error):
+        return "it is TorchScript: torch.save(torch.jit.load(FILE).state_dict(), 'weights.pt')"
+    if path.suffix == ".safetensors":
+        if is_zip:
+            return "expected safetensors, got a zip archive: call it .pt if torch.save() wrote it"
+    elif start[8:10] == b'{"':
+        return "it looks like safetensors: call it .safetensors"
+    elif is_zip:
+        return f"it is cut short, or another zip archive than torch.save() writes; {_HOW_TO_SAVE}"
+    found = kind_of(start)
+    return f"expected a torch file or safetensors, got {found}" if found else _HOW_TO_SAVE
 
 
 def _unwrapped(stored: Any, path: Path) -> dict[str, torch.Tensor]:

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code.
     """
-    return _program().main(_joined(sys.argv[1:] if arguments is None else arguments))
+    return _program().main(sys.argv[1:] if arguments is None else arguments)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -116,7 +116,7 @@ class Program:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         complain = self._complaints()
         try:
-            options = self.parser().parse_args(arguments)
+            options = self.parser().parse_args(_joined(arguments))
             complain = self._complaints(options.command)
             if self.check is not None:
                 self.check()
@@ -310,7 +310,7 @@ class _Version(argparse.Action):
 
 
 #: Options whose values may begin with a minus sign.
-_SIGNED = ("--left", "--right", "--b0", "--phase-unit")
+_SIGNED = ("--left", "--right", "--b0", "--phase-unit", "--scale", "--offset")
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from export.__main__ import main
+from export.card_file import read_card
 from export.conventions import Conventions
 from export.from_torch import build, export, load_weights
 from export.imported import convert
@@ -73,7 +74,7 @@ def test_from_a_checkpoint_to_an_answer(code, network, tmp_path, capsys):
     said = capsys.readouterr()
 
     assert (0, "") == (code_of_exit, said.err)
-    assert str(output) in said.out
+    assert [str(output), "runs on native, onnx, openvino"] == said.out.splitlines()
     values = np.random.default_rng(0).normal(size=(3, *SHAPE)).astype(np.float32)
     with torch.inference_mode():
         want = 2 * network(torch.from_numpy(values[:, None]))[:, 0].numpy() - 0.5
@@ -109,10 +110,17 @@ def test_a_pickle_that_would_run_code_does_not(network, tmp_path):
     torch.save({"state_dict": network.state_dict(), "more": Evil(proof)}, tmp_path / "evil.pt")
     (tmp_path / "evil.bin").write_bytes(pickle.dumps(Evil(proof)))
 
-    for name in ("evil.pt", "evil.bin"):
-        with pytest.raises(ModelError, match=r"asks for more than weights, and is not run") as no:
+    torch.save(network, tmp_path / "whole.pt")
+    for name, named in {
+        "evil.pt": "it names io.open",
+        "evil.bin": "it is a pickle of other things",
+        "whole.pt": r"it names torch.nn.modules.\w+.Sequential",
+    }.items():
+        said = rf"asks for more than weights, and is not run: {named}; save .*state_dict\(\), '"
+        with pytest.raises(ModelError, match=said) as no:
             load_weights(network, tmp_path / name)
         assert "\n" not in str(no.value)
+        assert "weights_only" not in str(no.value)  # torch's advice is to run it
     assert not proof.exists()
 
 
@@ -138,8 +146,9 @@ def test_all_that_does_not_fit_is_said_at_once(network, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "holds no weights that can be read"),
-        (b"not a pickle", "holds no weights that can be read|asks for more than weights"),
+        (b"", "holds no weights .*, got an empty file: write or download it again"),
+        (b"not a pickle", r"holds no weights that can be read: save .*network.state_dict\(\)"),
+        (b"<html>", "holds no weights .*, got a web page"),
     ],
 )
 def test_files_that_hold_no_weights(network, tmp_path, content, message):
@@ -153,8 +162,23 @@ def test_a_zip_of_something_else_is_no_checkpoint(network, tmp_path):
     with zipfile.ZipFile(tmp_path / "w.pt", "w") as file:
         file.writestr("a.txt", "words")
 
-    with pytest.raises(ModelError, match="holds no weights"):
+    with pytest.raises(ModelError, match="is cut short, or another zip archive than torch"):
         load_weights(network, tmp_path / "w.pt")
+    torch.save(network.state_dict(), tmp_path / "w.pt")
+    with (tmp_path / "w.pt").open("r+b") as file:
+        file.truncate(2000)
+    with pytest.raises(ModelError, match="is cut short, or another zip archive than torch"):
+        load_weights(network, tmp_path / "w.pt")
+
+
+def test_weights_under_the_name_of_another_format_are_said_to_be(network, tmp_path):
+    save_file(network.state_dict(), tmp_path / "w.pt")
+    torch.save(network.state_dict(), tmp_path / "w.safetensors")
+
+    with pytest.raises(ModelError, match=r"looks like safetensors: call it \.safetensors"):
+        load_weights(network, tmp_path / "w.pt")
+    with pytest.raises(ModelError, match=r"got a zip archive: call it \.pt if torch\.save"):
+        load_weights(network, tmp_path / "w.safetensors")
 
 
 def test_a_missing_file_is_said(network, tmp_path):
@@ -250,6 +274,17 @@ def test_batch_normalisation_without_statistics_is_refused_by_name(network):
 
     with pytest.raises(ModelError, match=r"layer '1': expected .* running statistics, got none"):
         export(network, SHAPE, "torchscript")
+
+
+def test_without_a_card_one_to_copy_is_shown(code, tmp_path, capsys):
+    words = command(code, "absent.pt", tmp_path / "m.onnx")
+    at = words.index("--card")
+
+    assert 1 == main([*words[:at], *words[at + 2 :]])
+    out, err = capsys.readouterr()
+    assert ("", "# --card is missing") == (err, out.partition(":")[0])
+    (tmp_path / "shown.toml").write_text(out)
+    assert "wolf-vgg" == read_card(tmp_path / "shown.toml").name
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,17 @@ import shlex
 import shutil
 import sys
 
+import nibabel
 import numpy as np
 import pytest
 import torch
 
+import nigroedge
 from docs.site.markdown import code_blocks
 from docs.site.stage import DOCS
 from export.__main__ import main as export_main
+from export.card_file import read_card
+from export.commands.arguments import CARD_TOML as CARD_TOML_TO_COPY
 from export.from_torch import build
 from nigroedge.cli import main as nigroedge_main
 from nigroedge.model import load_model
@@ -97,9 +101,39 @@ def test_from_a_checkpoint_to_c_in_six_commands(folder, monkeypatch, capsys):
         said[words[0]] = capsys.readouterr()
 
     assert ["from-torch", "verify", "quantize", "parity", "predict"] == list(said)
-    assert ("mine.onnx", "") == (said["from-torch"].out.split()[-1], said["from-torch"].err)
+    assert "mine.onnx\nruns on native, onnx, openvino\n" == said["from-torch"].out
+    assert "" == said["from-torch"].err
     check_model(folder)
     check_c(in_c, lines[-1], capsys)
+
+
+def block(language):
+    """Give the one block of the page in a language."""
+    (found,) = (
+        text
+        for kind, text in code_blocks((DOCS / "your-network.md").read_text())
+        if kind == language
+    )
+    return found
+
+
+def test_the_card_of_the_page_is_one_and_the_one_to_copy(tmp_path):
+    (tmp_path / "card.toml").write_text(block("toml"))
+
+    assert "wolf-vgg" == read_card(tmp_path / "card.toml").name
+    assert CARD_TOML_TO_COPY.strip() == block("toml").strip()
+
+
+def test_the_three_lines_that_compare_a_patch(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    # As a group does it: its axes grow to L, P, S, and the centroid is its voxel (72, 40, 12).
+    voxels = nibabel.load("smwi.nii").get_fdata()[72 - 25 : 72 + 25, 16:66, 3:23]
+    turned = voxels.transpose(1, 0, 2)[::-1, :, ::-1]  # A, L, I
+    low, high = np.percentile(turned, [1, 99])
+    np.save("yours.npy", np.clip((turned - low) / (high - low), 0, 1))
+    exec(block("python"), {"nigroedge": nigroedge, "np": np})
+
+    assert float(capsys.readouterr().out) < 1e-6  # float32 of numbers up to 1
 
 
 def check_model(folder):

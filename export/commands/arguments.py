@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nigroedge.grid import PatchGrid
 from nigroedge.spec import MIRROR_CENTRES, MIRRORS, SIDES
@@ -154,6 +156,11 @@ def add_conventions(command: argparse.ArgumentParser) -> None:
 
 def conventions(options: argparse.Namespace) -> Conventions:
     """Give what was said of a network from elsewhere."""
+    if "both" != options.side != options.mirror != "none":
+        options.usage_error(
+            f"--mirror {options.mirror} is of a side that --side {options.side} does not serve: "
+            "give --side both, or leave --mirror out"
+        )
     centre = _mirror_centre(options)  # before what takes seconds
     from export.conventions import Conventions
 
@@ -181,10 +188,24 @@ def _mirror_centre(options: argparse.Namespace) -> str:
     return asked or "n/2"
 
 
-CARD = """\
-a card is a TOML file with the texts name, version, licence, intended_use, training_data, limits and
-calibration, none of them empty, and perhaps a table [metrics]; people see it before every use
+#: One to copy, every text of it; [metrics] may be left out.
+CARD_TOML = """\
+name = "wolf-vgg"
+version = "1"
+licence = "CC-BY-4.0"
+intended_use = "Research. Not for diagnosis."
+training_data = "412 people, one 3 T scanner, its own SPECT"
+limits = "Not tried on other scanners."
+calibration = "SBR of our camera: fit a line per site."
+
+[metrics]
+rho_c = 0.71
 """
+CARD = f"""\
+a card is a TOML file, which people see before every use of the model; no text of it may be empty,
+[metrics] may be left out:
+
+{CARD_TOML}"""
 
 
 def add_stranger(command: argparse.ArgumentParser) -> None:
@@ -193,7 +214,22 @@ def add_stranger(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--offset", type=any_number, default=0.0, help="SBR = scale · its output + this")
     add("--shape", type=voxels, default=(50, 50, 20), help="of a patch (default 50,50,20)")
-    add("--card", type=Path, required=True, metavar="TOML", help="the model card (see below)")
+    add("--card", type=Path, metavar="TOML", help="the model card; without it one to copy is shown")
+
+
+class CardToFill:
+    """What is shown where --card is missing: a card to copy."""
+
+    failed = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what --json prints."""
+        return {"written": [], "card": CARD_TOML}
+
+    def lines(self) -> Iterator[str]:
+        """Give what is printed otherwise: a TOML file."""
+        yield "# --card is missing: save this as card.toml, say what is so, add --card card.toml"
+        yield CARD_TOML.rstrip()
 
 
 # ---- numbers and words ---------------------------------------------------------------------------
@@ -238,23 +274,26 @@ def share(text: str) -> float:
 
 def factor(text: str) -> float:
     """Read a finite number other than 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value) or value == 0:
-        raise argparse.ArgumentTypeError(f"expected a number other than 0, got {text!r}")
+    expected = "a number other than 0"
+    if (value := _finite(text, expected)) == 0:
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
     return value
 
 
 def any_number(text: str) -> float:
     """Read a finite number."""
+    return _finite(text, "a number")
+
+
+def _finite(text: str, expected: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"expected a finite number, got {text!r}")
+        comma = re.fullmatch(r"[-+]?[0-9]+,[0-9]+", text)
+        meant = f": write {text.replace(',', '.')}, with a point" if comma else ""
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}{meant}")
     return value
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from export.commands.arguments import (
     CARD,
+    CardToFill,
     add_output,
     add_stranger,
     checked_output,
     conventions,
 )
-from export.commands.written import Written
+from export.commands.written import Written, imported
 from nigroedge.subcommand import Progress, Subcommand
 
 _DESCRIPTION = """\
@@ -36,7 +37,9 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
     add_output(command)
 
 
-def _run(options: argparse.Namespace, progress: Progress) -> Written:
+def _run(options: argparse.Namespace, progress: Progress) -> Written | CardToFill:
+    if options.card is None:
+        return CardToFill()
     said, output = conventions(options), checked_output(options)
     from export.card_file import read_card
     from export.imported import MAX_BYTES, convert
@@ -45,7 +48,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> Written:
     card = read_card(options.card)
     content = read_bounded(options.file, what="an ONNX file", max_bytes=MAX_BYTES)
     convert(content, output, said, card, shape=options.shape, offset=options.offset)
-    return Written(output)
+    return imported(output)
 
 
 COMMAND = Subcommand(

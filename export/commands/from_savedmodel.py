@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from export.commands.arguments import add_conventions, add_output, checked_output, conventions
-from export.commands.written import Written
+from export.commands.written import Written, imported
 from nigroedge.subcommand import Progress, Subcommand
 
 _EPILOG = """\
@@ -32,7 +32,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> Written:
 
     name = options.name or options.folder.resolve().name
     convert(options.folder, output, said, name=name, licence=options.licence)
-    return Written(output)
+    return imported(output)
 
 
 COMMAND = Subcommand(

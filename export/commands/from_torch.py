@@ -8,12 +8,13 @@ from pathlib import Path
 
 from export.commands.arguments import (
     CARD,
+    CardToFill,
     add_output,
     add_stranger,
     checked_output,
     conventions,
 )
-from export.commands.written import Written
+from export.commands.written import Written, imported
 from nigroedge.subcommand import Progress, Subcommand
 
 _DESCRIPTION = """\
@@ -53,7 +54,9 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
     add_output(command)
 
 
-def _run(options: argparse.Namespace, progress: Progress) -> Written:
+def _run(options: argparse.Namespace, progress: Progress) -> Written | CardToFill:
+    if options.card is None:
+        return CardToFill()
     said, output = conventions(options), checked_output(options)
     from export.card_file import read_card
     from export.from_torch import build, export, load_weights
@@ -64,7 +67,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> Written:
     load_weights(network, options.weights)
     content = export(network, options.shape, options.exporter)
     convert(content, output, said, card, shape=options.shape, offset=options.offset)
-    return Written(output)
+    return imported(output)
 
 
 COMMAND = Subcommand(
