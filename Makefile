@@ -34,9 +34,9 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run --Werror $(filter-out %.txt,$(CXX_SOURCES))
-	cmake -S csrc -B build/lint -DNIGROEDGE_WERROR=ON -DNIGROEDGE_TESTS=ON -DCMAKE_BUILD_TYPE=Debug \
+	cmake -S csrc -B build/cpp -DNIGROEDGE_WERROR=ON -DNIGROEDGE_TESTS=ON \
 	  -DPython_EXECUTABLE=$(abspath $(BIN)/python) -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir)
-	cmake --build build/lint --parallel 2
+	cmake --build build/cpp --parallel 2
 	$(BIN)/python -m docs.site build/docs
 
 docs: $(VENV)/.docs
@@ -55,11 +55,12 @@ reference: $(VENV)/.test
 sanitize: sanitize-address,undefined sanitize-thread
 
 # Only the engine and the C face above it start threads.
+BUILD_thread := --target test_capi test_capi_memory test_capi_refusals test_network
 CTEST_thread := -R 'test_capi|test_network'
 
 sanitize-%:
 	cmake -S csrc -B build/$@ -DCMAKE_BUILD_TYPE=Debug -DNIGROEDGE_TESTS=ON -DNIGROEDGE_SANITIZE=$*
-	cmake --build build/$@ --parallel 2
+	cmake --build build/$@ --parallel 2 $(BUILD_$*)
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ctest --test-dir build/$@ --output-on-failure --parallel 2 $(CTEST_$*)
 
 embed-loop:

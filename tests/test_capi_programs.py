@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from nigroedge.model import load_model
 from nigroedge.volume import Volume
 from tests.c_library import STRICT, declared, exported, run, scan
 from tests.conftest import ROOT
+from tests.cpp_build import cpp_build, tool
 from tests.onnx_files import float_model, random_net
 
 
@@ -54,20 +54,9 @@ POINTS = ("left", "-1,0,0", "right", "1,0.5,0")
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory) -> Path:
-    """What `cmake --install` gives, moved elsewhere afterwards: the tree is relocatable.
-
-    Compiled without optimisation: that is quick, and must not change a bit. The build folder stays,
-    so that next time only a changed source is compiled; one test process at a time uses it.
-    """
-    build = ROOT / "build" / "test-install"
-    build.mkdir(parents=True, exist_ok=True)
+    """What `cmake --install` gives, moved elsewhere afterwards: the tree is relocatable."""
     first, last = (tmp_path_factory.mktemp("tree") / name for name in ("first", "last"))
-    flags = ["-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O0"]
-    with (build / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        run("cmake", "-S", ROOT / "csrc", "-B", build, *flags)
-        run("cmake", "--build", build, "--parallel", "2")
-        run("cmake", "--install", build, "--prefix", first)
+    run(tool("cmake"), "--install", cpp_build(), "--prefix", first)
     first.rename(last)
     return last
 

@@ -73,8 +73,11 @@ def test_the_clone_and_what_is_installed_are_two_packages(clone, environment, tm
     where = ("python", "-c", "import nigroedge; nigroedge.load_model(); print(nigroedge.__file__)")
 
     assert str(clone / "nigroedge/__init__.py") == run(*where, cwd=clone, env=environment).strip()
-    installed = run(*where, cwd=tmp_path, env=environment).strip()
-    assert installed.startswith(str(clone.parent / "env"))
+    installed = Path(run(*where, cwd=tmp_path, env=environment).strip()).parent
+    assert installed.is_relative_to(clone.parent / "env")
+    assert "left      4.77" in run("nigroedge", "demo", cwd=tmp_path, env=environment)
+    assert (installed / "include/nigroedge.h").is_file()
+    assert list((installed / "lib").glob("libnigroedge.*"))
 
 
 def test_the_clone_exports(clone, environment):
