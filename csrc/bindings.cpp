@@ -365,6 +365,8 @@ PYBIND11_MODULE(_core, m) {
     m.attr("MIN_VOXEL_MM") = nigro::kMinVoxelMm;
     m.attr("MAX_VOXEL_MM") = nigro::kMaxVoxelMm;
     m.attr("MIN_SBR") = nigro::kMinSbr;
+    m.attr("MIN_APART_MM") = nigro::kMinApartMm;
+    m.attr("MAX_APART_MM") = nigro::kMaxApartMm;
     m.attr("MAX_SBR") = nigro::kMaxSbr;
     m.def("patch_window", &patch_window, "image_shape"_a, "affine"_a.noconvert(), "centre_mm"_a,
           "shape"_a, "spacing_mm"_a, "axes"_a, "flipped"_a);

@@ -24,7 +24,7 @@ from nigroedge.names import quoted, readable
 from nigroedge.phantom import SIDES, SLAB_SPACING_MM, Side, draw_subject, patch_grid, render
 from nigroedge.preprocess import prepare_patch
 from nigroedge.spec import ModelSpec
-from nigroedge.study.images import without_path
+from nigroedge.study.images import Owners, without_path
 from nigroedge.study.table import Row as TableRow
 from nigroedge.study.table import Split, read_table
 
@@ -130,10 +130,10 @@ def table_samples(spec: ModelSpec, table: Path, *, split: Split | None = None) -
     if not served:
         of = f"side {spec.side}" + (f" and split {split}" if dealt else "")
         raise InputError(f"{quoted(table)}: expected at least one row of {of}, got none")
-    rows, problems = list[Row](), list[str]()
+    rows, problems, owners = list[Row](), list[str](), Owners()
     for row in track(served, "cutting patches", total=len(served), leave=False):
         try:
-            rows.append(_prepared(spec, row))
+            rows.append(_prepared(spec, row, owners))
         except InputError as error:
             problems.append(f"line {row.line}: {without_path(error, row.image or table)}")
     if problems:
@@ -154,11 +154,14 @@ def has_split(table: Path, split: Split) -> bool:
     return any(row.split == split for row in read_table(table, unscanned=SPLITS))
 
 
-def _prepared(spec: ModelSpec, row: TableRow) -> Row:
+def _prepared(spec: ModelSpec, row: TableRow, owners: Owners) -> Row:
     if row.image is None or row.centre_mm is None:
         raise InputError(f"line {row.line}: expected image, x, y and z")
     volume = load_volume(row.image)
     patch = prepare_patch(volume, row.centre_mm, spec.grid_for(row.side), spec.normalize)
+    problem = owners.problem(volume, row)
+    if problem:
+        raise InputError(problem)
     return patch.values, math.nan if row.sbr is None else row.sbr
 
 

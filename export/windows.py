@@ -29,7 +29,7 @@ from nigroedge.io.open_file import OpenFile, about
 from nigroedge.io.writing import scratch_folder
 from nigroedge.preprocess import crop_on_grid, normalize, prepare_patch
 from nigroedge.spec import ModelSpec
-from nigroedge.study.images import without_path
+from nigroedge.study.images import Owners, without_path
 from nigroedge.study.table import Row
 from nigroedge.volume import Volume
 
@@ -183,7 +183,7 @@ def _take_name(whole: Path, folder: Path) -> None:
 
 def _cut_rows(rows: Sequence[Row], spec: ModelSpec, problems: list[str]) -> Iterator[Window]:
     """Cut each row's window; an empty one where there is a problem, which is noted."""
-    nothing = np.zeros(window_shape(spec.grid), np.float32)
+    nothing, owners = np.zeros(window_shape(spec.grid), np.float32), Owners()
     for image, group in groupby(rows, key=_image):
         volume: Volume | None = None
         for row in group:
@@ -191,6 +191,8 @@ def _cut_rows(rows: Sequence[Row], spec: ModelSpec, problems: list[str]) -> Iter
             try:
                 volume = volume or load_volume(image)
                 window = cut_window(volume, row, spec)
+                problem = owners.problem(volume, row)
+                problems += [f"line {row.line}: {problem}"] if problem else []
             except InputError as error:
                 problems.append(f"line {row.line}: {without_path(error, image)}")
             yield window

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from nigroedge import _core
-from nigroedge.centroid import Centroid
+from nigroedge.centroid import Centroid, not_apart
 from nigroedge.digest import hashing
 from nigroedge.errors import DegeneratePatchError, GeometryError, InputError
 from nigroedge.names import readable
@@ -83,7 +83,8 @@ def predict(
         If no side is asked for, a centroid is not three finite numbers, no model serves a side, or
         a patch cannot be an SMWI.
     GeometryError
-        If the left centroid is not to the left of the right one, or a patch lies outside the image.
+        If the left centroid is not 8 to 50 mm to the left of the right one, or a patch lies outside
+        the image.
     DegeneratePatchError
         If a patch is constant or holds values that are not finite, or the model answers with an SBR
         below MIN_SBR or above MAX_SBR.
@@ -136,11 +137,9 @@ def _centres(left: npt.ArrayLike | None, right: npt.ArrayLike | None) -> dict[st
     centres = {side: _centre(side, xyz) for side, xyz in given.items() if xyz is not None}
     if not centres:
         raise InputError("expected the centroid of at least one side, got none")
-    if len(centres) == 2 and not centres["left"][0] < centres["right"][0]:
-        raise GeometryError(
-            f"expected the left centroid to have a smaller x than the right one (RAS: x grows to "
-            f"the patient's right), got left {centres['left']} and right {centres['right']}"
-        )
+    problem = len(centres) == 2 and not_apart(centres["left"], centres["right"])
+    if problem:
+        raise GeometryError(f"{problem}, got left {centres['left']} and right {centres['right']}")
     return centres
 
 

@@ -18,7 +18,7 @@ from nigroedge.volume import Volume
 from tests.conftest import ROOT
 
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-OK, BAD_ARGUMENT, BAD_MODEL, SIDE_NOT_SERVED = 0, 1, 3, 7
+OK, BAD_ARGUMENT, BAD_MODEL, BAD_GEOMETRY, SIDE_NOT_SERVED = 0, 1, 3, 5, 7
 
 
 class NigroModelInfo(ctypes.Structure):
@@ -97,11 +97,11 @@ def opened(path: str | Path) -> ctypes.CDLL:
     return library
 
 
-def scan(seed=0, dtype="<i2", shape=(24, 22, 16)) -> Volume:
-    """Draw a volume whose voxel (i, j, k) lies at (i/2, j/2, k) − (6, 5, 8) mm."""
+def scan(seed=0, dtype="<i2", shape=(36, 22, 16)) -> Volume:
+    """Draw a volume whose voxel (i, j, k) lies at (i/2, j/2, k) − (9, 5, 8) mm."""
     voxels = np.random.default_rng(seed).integers(1, 100, shape).astype(dtype)
     affine = np.diag([0.5, 0.5, 1, 1])
-    affine[:3, 3] = -6, -5, -8
+    affine[:3, 3] = -9, -5, -8
     return Volume(voxels, affine)
 
 

@@ -15,13 +15,21 @@ from hypothesis import strategies as st
 
 import nigroedge
 from examples.predict_ctypes import TYPES
-from nigroedge.errors import ModelError, NigroedgeError
+from nigroedge.errors import GeometryError, ModelError, NigroedgeError
 from nigroedge.grid import PatchGrid
 from nigroedge.io.nifti import load_volume
 from nigroedge.model import load_model, selftest_patch
 from nigroedge.spec import ModelSpec
 from nigroedge.volume import Volume
-from tests.c_library import BAD_MODEL, SIDE_NOT_SERVED, CModel, NigroModelInfo, opened, scan
+from tests.c_library import (
+    BAD_GEOMETRY,
+    BAD_MODEL,
+    SIDE_NOT_SERVED,
+    CModel,
+    NigroModelInfo,
+    opened,
+    scan,
+)
 from tests.onnx_files import Net, float_model, oracle, random_net, set_metadata, spec_of
 
 
@@ -54,10 +62,10 @@ def c_model(library, model_path):
 
 def test_the_c_library_gives_the_results_of_python_bit_for_bit(c_model, model_path):
     expected = load_model(model_path, engine="native", threads=1).predict(
-        scan(), left=(-1, 0, 0), right=(1.3, 0.4, 0.6)
+        scan(), left=(-4, 0, 0), right=(4.3, 0.4, 0.6)
     )
 
-    sbr, coverage = c_model.predict(scan(), left=(-1, 0, 0), right=(1.3, 0.4, 0.6))
+    sbr, coverage = c_model.predict(scan(), left=(-4, 0, 0), right=(4.3, 0.4, 0.6))
 
     assert [expected.left.sbr, expected.right.sbr] == sbr
     assert [expected.left.coverage, expected.right.coverage] == coverage
@@ -110,7 +118,7 @@ def test_any_network_gives_the_results_of_python(
     content = float_model(net, native.to_metadata()).SerializeToString()
     path = tmp_path_factory.mktemp("net") / "net.onnx"
     path.write_bytes(content)
-    points = {"left": (-0.5, 0.2, 0.1), "right": (0.6, 0.1, -0.3)}
+    points = {"left": (-4.5, 0.2, 0.1), "right": (3.6, 0.1, -0.3)}
     image = scan(seed, "<f4", (40, 40, 30))
     expected = load_model(path, threads=1).predict(image, **points)
     model = CModel(library, content)
@@ -145,6 +153,18 @@ def test_real_data_gives_the_results_of_python(library, shared_data, tmp_path):
 
 
 # ---------------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize("factor", [0.9, 0.1, 0.001, 13.0])
+def test_centroids_that_are_no_pair_are_refused_as_in_python(c_model, model_path, factor):
+    """Before, metres and centimetres were taken for millimetres: 2.4 for a healthy 4.8."""
+    points = {"left": (-4 * factor, 0, 0), "right": (4 * factor, 0.1, 0)}
+
+    with pytest.raises(GeometryError, match="8 to 50 mm apart along x"):
+        load_model(model_path, threads=1).predict(scan(), **points)
+    with pytest.raises(NigroedgeError, match="8 to 50 mm apart along x") as caught:
+        c_model.predict(scan(), **points)
+    assert BAD_GEOMETRY == caught.value.args[0]
 
 
 def test_a_side_that_the_model_does_not_serve_is_refused(library, net):
@@ -352,7 +372,7 @@ def test_a_damaged_model_file_is_refused(library, model_path):
 def test_eight_threads_run_eight_models_at_once(library):
     nets = [random_net(seed) for seed in range(8)]
     models = [CModel(library, float_model(net).SerializeToString()) for net in nets]
-    points = {"left": (-1, 0, 0), "right": (1, 0, 0)}
+    points = {"left": (-4, 0, 0), "right": (4, 0, 0)}
     expected = [model.predict(scan(), **points) for model in models]
 
     with ThreadPoolExecutor(8) as pool:

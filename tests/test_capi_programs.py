@@ -42,14 +42,14 @@ def image_path(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def expected_lines(model_path, image_path) -> list[str]:
     image = load_volume(image_path)
-    result = load_model(model_path, threads=1).predict(image, left=(-1, 0, 0), right=(1, 0.5, 0))
+    result = load_model(model_path, threads=1).predict(image, left=(-4, 0, 0), right=(4, 0.5, 0))
     return [
         f"{side} {getattr(result, side).sbr:.9g} {getattr(result, side).coverage:.6g}"
         for side in ("left", "right")
     ]
 
 
-POINTS = ("left", "-1,0,0", "right", "1,0.5,0")
+POINTS = ("left", "-4,0,0", "right", "4,0.5,0")
 
 
 @pytest.fixture(scope="module")

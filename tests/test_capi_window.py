@@ -79,7 +79,7 @@ offsets = st.tuples(*[st.floats(-1.5, 1.5)] * 3)
 @given(
     left=offsets,
     right=offsets,
-    spacing=st.sampled_from([(0.5, 0.5, 1), (0.6, 0.45, 1.2), (0.2, 0.5, 0.4)]),
+    spacing=st.sampled_from([(0.5, 0.5, 1), (0.6, 0.45, 1.2), (0.4, 0.5, 0.4)]),
     signs=st.tuples(*[st.sampled_from([-1, 1])] * 3),
     dtype=st.sampled_from(["<i2", ">f4", "<f8", "|u1"]),
     order=st.permutations(range(3)),
@@ -88,11 +88,11 @@ offsets = st.tuples(*[st.floats(-1.5, 1.5)] * 3)
 def test_the_window_is_pythons_and_all_that_a_prediction_needs(
     library, c_model, model_path, left, right, spacing, signs, dtype, order, apart
 ):
-    voxels = np.random.default_rng(1).integers(1, 100, (60, 44, 40)).astype(dtype)
+    voxels = np.random.default_rng(1).integers(1, 100, (90, 44, 40)).astype(dtype)
     affine = np.diag([*np.multiply(spacing, signs), 1.0])
-    affine[:3, 3] = -affine[:3, :3] @ (30, 22, 20)
+    affine[:3, 3] = -affine[:3, :3] @ (45, 22, 20)
     image = Volume(voxels.transpose(order).copy().transpose(np.argsort(order)), affine)
-    centres = {"left": np.add(left, (-2, 0, 0)), "right": np.add(right, (2, 0, 0))}
+    centres = {"left": np.add(left, (-5.5, 0, 0)), "right": np.add(right, (5.5, 0, 0))}
     points = Points(**centres)
     begin, end = Index(), Index()
     status = library.nigro_get_window(

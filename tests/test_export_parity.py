@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import onnx
 import pytest
@@ -30,6 +29,7 @@ from nigroedge.engine import ENGINES
 from nigroedge.model import REFERENCE, load_model
 from nigroedge.preprocess import PATCH_SHAPE
 from tests import strangers
+from tests.cohorts import save_image
 from tests.onnx_files import CARD, float_model, oracle, random_net, spec_of
 
 #: bae2023 takes fifteen times the others' time for a voxel; its sums are as long on fewer.
@@ -129,18 +129,17 @@ def test_a_sibling_with_another_bias_breaks_its_promise(tmp_path, capsys):
 
 @pytest.fixture
 def cohort(tmp_path):
-    """A cohort table of one image: both sides of twelve participants, dealt out."""
+    """A cohort table: both sides of twelve participants, dealt out; images of all but one noise."""
     voxels = np.random.default_rng(0).integers(100, 900, (40, 40, 24)).astype(np.int16)
     affine = np.diag([-0.5, -0.5, 1.0, 1.0])
-    image = nibabel.Nifti1Image(voxels, affine)
-    image.set_sform(affine, code=1)
-    nibabel.save(image, tmp_path / "scan.nii")
     lines = ["participant_id,image,side,x,y,z,sbr,split"]
     for i in range(12):
         split = ("train", "train", "train", "train", "validation", "test")[i % 6]
         y, z = -7 - 0.5 * (i % 4), 10 + i % 4
-        lines += [f"P{i},scan.nii,left,-11,{y},{z},{1 + i / 6},{split}"]
-        lines += [f"P{i},scan.nii,right,-9,{y},{z},2,{split}"]
+        voxels[0, 0, 0] = i  # one file for all would be refused
+        save_image(tmp_path / f"{i}.nii", voxels, affine)
+        lines += [f"P{i},{i}.nii,left,-14,{y},{z},{1 + i / 6},{split}"]
+        lines += [f"P{i},{i}.nii,right,-6,{y},{z},2,{split}"]
     table = tmp_path / "table.csv"
     table.write_text("\n".join(lines))
     return table

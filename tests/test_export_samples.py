@@ -88,14 +88,14 @@ def test_the_mirrored_side_is_cropped_on_the_mirrored_grid():
 
 @pytest.fixture
 def table(tmp_path):
-    voxels = np.random.default_rng(0).integers(100, 900, (24, 24, 16)).astype(np.int16)
+    voxels = np.random.default_rng(0).integers(100, 900, (40, 24, 16)).astype(np.int16)
     affine = np.diag([-0.5, -0.5, 1.0, 1.0])
     image = nibabel.Nifti1Image(voxels, affine)
     image.set_sform(affine, code=1)
     nibabel.save(image, tmp_path / "scan.nii")
     path = tmp_path / "table.csv"
     path.write_text(
-        "participant_id,image,side,x,y,z,sbr\nP,scan.nii,left,-6,-6,8,2.5\nP,scan.nii,right,-5,-6,8,\n"
+        "participant_id,image,side,x,y,z,sbr\nP,scan.nii,left,-14,-6,8,2.5\nP,scan.nii,right,-5,-6,8,\n"
     )
     return path, Volume(voxels, affine)
 
@@ -103,7 +103,7 @@ def table(tmp_path):
 def test_a_table_gives_its_rows(table):
     path, volume = table
     samples = table_samples(SPEC, path)
-    left = prepare_patch(volume, (-6, -6, 8), SPEC.grid, "mean")
+    left = prepare_patch(volume, (-14, -6, 8), SPEC.grid, "mean")
     right = prepare_patch(volume, (-5, -6, 8), SPEC.grid.mirrored(), "mean")
 
     np.testing.assert_array_equal(np.stack([left.values, right.values]), samples.patches)

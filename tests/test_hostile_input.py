@@ -244,7 +244,10 @@ LANDMARKS = {
     ),
     "slip.csv": (b"side,x,y,z\nleft,1,2,3\nrigth,9,2,3\n", "line 3: expected the side left or"),
     "signs.csv": (b"side;x;y;z\nleft;-5,5;5;-15.5\n", "a comma on line 2 and a point on line 2"),
-    "swapped.csv": (b"side,x,y,z\nleft,5,5,-15\nright,-5,5,-15\n", "left point to have a smaller"),
+    "swapped.csv": (
+        b"side,x,y,z\nleft,5,5,-15\nright,-5,5,-15\n",
+        "left centroid to have a smaller",
+    ),
     "near.mrk.json": (
         b'{"markups": [{"coordinateSystem": "RAS", "controlPoints": [{"label": "F-1", "position":'
         b' [0, 5, -15]}, {"label": "F-2", "position": [7, 5, -15]}]}]}',

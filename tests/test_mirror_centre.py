@@ -185,7 +185,7 @@ def test_a_model_file_of_either_format_sees_the_patch_of_its_training(
     path.write_bytes(float_model(net, of_net.to_metadata()).SerializeToString())
     voxels = np.random.default_rng(0).integers(1, 900, (50, 40, 30)).astype(np.int16)
     volume = Volume(voxels, np.diag([0.5, 0.5, 1, 1]))
-    centres = {"left": (8.0, 9.0, 14.0), "right": (14.0, 10.0, 15.0)}
+    centres = {"left": (6.0, 9.0, 14.0), "right": (14.0, 10.0, 15.0)}
     grid = of_net.grid
 
     result = load_model(path, threads=1).predict(volume, **centres)
@@ -210,7 +210,7 @@ def test_the_two_conventions_are_told_apart_by_more_than_an_engines_tolerance(tm
         path = tmp_path / f"{number}.onnx"
         metadata = spec_of(net, mirror_centre=mirror_centre).to_metadata()
         path.write_bytes(float_model(net, metadata).SerializeToString())
-        result = load_model(path, threads=1).predict(volume, left=(8, 9, 14), right=(14, 10, 15))
+        result = load_model(path, threads=1).predict(volume, left=(6, 9, 14), right=(14, 10, 15))
         sbr[mirror_centre] = result.left.sbr, result.right.sbr
 
     assert sbr["n/2"][0] == sbr["n/2-1"][0]

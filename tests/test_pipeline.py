@@ -149,7 +149,7 @@ MIRROR_WORLD = np.diag([-1.0, 1, 1, 1])
 LATERAL = np.random.default_rng(1).uniform(0, 0.25, GRID.shape)
 
 #: Half a voxel off the grid in no axis, so that no tie is broken by a direction.
-inside = st.tuples(st.integers(-6, -2), st.integers(-6, 6), st.integers(-2, 2))
+inside = st.tuples(st.integers(-6, -4), st.integers(-6, 6), st.integers(-2, 2))
 
 
 @given(
@@ -228,6 +228,13 @@ def test_the_flipped_patch_is_what_numpy_flips():
         ({}, InputError, "at least one side, got none"),
         ({"left": RIGHT, "right": LEFT}, GeometryError, "left centroid to have a smaller x"),
         ({"left": LEFT, "right": LEFT}, GeometryError, "left centroid to have a smaller x"),
+        (
+            {"left": LEFT, "right": (2.9, 0, 0)},
+            GeometryError,
+            r"8 to 50 mm apart.*\(not millimetres",
+        ),
+        ({"left": (-0.9, 0, 0), "right": (1.4, 0, 0)}, GeometryError, "8 to 50 mm apart"),
+        ({"left": (-45, 0, 0), "right": (5.1, 0, 0)}, GeometryError, "8 to 50 mm apart"),
         ({"left": (1, 2)}, InputError, "the left centroid as 3 finite numbers"),
         ({"right": (1, 2, np.nan)}, InputError, "the right centroid as 3 finite numbers"),
         ({"right": (1, 2, np.inf)}, InputError, "the right centroid as 3 finite numbers"),

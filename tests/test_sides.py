@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nigroedge.centroid import BY_POSITION, GIVEN
+from nigroedge.centroid import BY_POSITION, GIVEN, MAX_APART_MM, MIN_APART_MM
 from nigroedge.errors import InputError
-from nigroedge.io.sides import MIN_APART_MM, Labelled, by_side, side_of
+from nigroedge.io.sides import Labelled, by_side, side_of
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_words_that_may_be_sides_in_another_language_are_refused(labels):
         by_side(points)
 
 
-coordinate = st.floats(-200, 200)
+coordinate = st.floats(-40, 40)
 
 
 @given(st.tuples(coordinate, coordinate, coordinate), st.tuples(coordinate, coordinate, coordinate))
@@ -110,6 +110,10 @@ def test_by_position_the_smaller_x_is_left_whatever_the_order(a, b):
         for two in (points, points[::-1]):
             with pytest.raises(InputError, match="at least 8 mm apart along x"):
                 by_side(two)
+        return
+    if abs(a[0] - b[0]) > MAX_APART_MM:
+        with pytest.raises(InputError, match="8 to 50 mm apart along x"):
+            by_side(points)
         return
     expected = {"left": min(a, b), "right": max(a, b)}
 
@@ -121,7 +125,11 @@ def test_by_position_the_smaller_x_is_left_whatever_the_order(a, b):
 def test_labels_and_positions_agree_or_are_refused(a, b):
     points = [Labelled("", "n1_l", a), Labelled("", "n1_r", b)]
     if not a[0] < b[0]:
-        with pytest.raises(InputError, match="expected the left point to have a smaller x"):
+        with pytest.raises(InputError, match="expected the left centroid to have a smaller x"):
+            by_side(points)
+        return
+    if not MIN_APART_MM <= b[0] - a[0] <= MAX_APART_MM:
+        with pytest.raises(InputError, match="8 to 50 mm apart along x"):
             by_side(points)
         return
 

@@ -158,7 +158,7 @@ def test_predictions_of_the_table_give_what_the_model_gave(run, evaluated, cohor
     before, out = evaluated
     predicted = {int(row["line"]): float(row["predicted_a"]) for row in rows_of(out)}
     rows = [
-        replace(row, image=None, centre_mm=None, predicted={"a": predicted.get(row.line, 99.0)})
+        replace(row, image=None, centre_mm=None, predicted={"a": predicted.get(row.line, 9.0)})
         for row in read_table(cohort / "table.tsv")
     ]
     write_table(tmp_path / "predicted.tsv", rows)
@@ -248,7 +248,7 @@ def test_broken_images_give_one_list_without_a_name(run, cohort, models, tmp_pat
     secret.write_bytes(rows[0].image.read_bytes()[:-1000])
     rows[0] = replace(rows[0], image=secret)
     rows[1] = replace(rows[1], image=cohort / "Smith-Jane.nii")
-    rows[2] = replace(rows[2], centre_mm=(500.0, 0.0, 0.0))
+    rows[2] = replace(rows[2], centre_mm=(0.0, 500.0, 0.0))
     write_table(cohort / "images.tsv", rows)
     code, out, err = run(
         *(cohort / "images.tsv", "--model", models / "a.onnx", "--out", tmp_path / "out")

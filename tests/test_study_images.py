@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images of a cohort table: each opened once, every problem said, and no name of one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,25 @@ def test_all_problems_of_images_are_said_at_once_without_their_names(images):
     assert "line 10: expected x, y and z, got nothing" in caught.value.problems
     of_images = caught.value.problems[:6]
     assert all(problem.partition(": ")[2].startswith("image: ") for problem in of_images)
+
+
+def test_one_image_of_two_participants_is_refused_whatever_its_names(images):
+    """Before, one file for ten participants was ten."""
+    (images / "copy.nii").write_bytes((images / f"{SECRET}.nii").read_bytes())
+    rows = [
+        row(images, ".nii", 2),
+        replace(row(images, ".nii", 3), side="right"),
+        replace(row(images, ".nii", 4), participant_id="P2"),
+        Row("P3", "left", image=images / "copy.nii", centre_mm=(0.0, 0.0, 0.0), line=5),
+    ]
+
+    with pytest.raises(TableError) as caught:
+        check_images(rows)
+    assert [
+        f"line {line}: expected an image of each participant, got that of line 2, another "
+        f"participant's"
+        for line in (4, 5)
+    ] == list(caught.value.problems)
 
 
 def test_rows_are_gathered_by_image_in_the_order_of_the_images(images):

@@ -139,7 +139,10 @@ words = {
             centre_mm=st.none() | st.tuples(millimetres, millimetres, millimetres),
             sbr=ratios,
             expected_sbr=ratios,
-            predicted=st.dictionaries(st.sampled_from(["", "a", "b"]), st.floats(-9, 9)),
+            predicted=st.dictionaries(
+                st.sampled_from(["", "a", "b"]),
+                st.floats(-1, 15, exclude_min=True, exclude_max=True),
+            ),
             other=st.fixed_dictionaries({"site": st.sampled_from(["A", 'a,"b"\tc', "=1+1", ""])}),
             **words,
         ),
@@ -258,7 +261,7 @@ def test_all_problems_are_said_at_once_in_the_order_of_the_lines(read):
         "line 12: expected one decimal sign, got a comma on line 12 and a point on line 2",
         "line 13: expected sbr to be a finite number, got another text",
         "line 14: expected the left centroid to have a smaller x than the right one (RAS: x grows "
-        "to the patient's right), got the opposite of lines 13 and 14",
+        "to the patient's right), got lines 13 and 14",
     ] == problems(read, BROKEN, need=need)
 
 
@@ -299,6 +302,44 @@ def test_what_can_be_read_in_two_ways_is_refused(read, table, expected):
     assert len(expected) <= len(got) <= len(expected) + 1
     for part in expected:
         assert any(part in problem for problem in got)
+
+
+PAIR = "participant_id,side,image,x,y,z\nP,left,{},{},0,0\nP,right,{},{},1,1\n"
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (("a.nii", -4.7, "a.nii", 18.4), None),
+        (("a.nii", -0.47, "a.nii", 1.84), "8 to 50 mm apart along x (not millimetres, or a slip?)"),
+        (("a.nii", -47, "a.nii", 18.4), "8 to 50 mm apart"),
+        (("a.nii", 9, "a.nii", -9), "left centroid to have a smaller x"),
+        (("a.nii", 9, "b.nii", -9), "left centroid to have a smaller x"),
+        (("a.nii", 0, "b.nii", 0), None),  # each cut out, with an origin of its own
+        (("a.nii", 3, "b.nii", 1), None),
+        (("p_R.nii", 0, "p_L.nii", 0), "of each side the image that is named after it"),
+        (("p_L.nii", 0, "p_R.nii", 0), None),
+        (("p_right.nii", -9, "p_right.nii", 9), None),
+        (("p_LR.nii", -9, "p_L.nii", 9), None),
+    ],
+)
+def test_two_rows_that_are_no_pair_of_sides_are_refused(read, cells, expected):
+    text = PAIR.format(*cells)
+    if expected is None:
+        assert 2 == len(read(text))
+        return
+
+    (problem,) = problems(read, text)
+    assert problem.startswith("line 3: expected ")
+    assert expected in problem
+    assert problem.endswith(", got lines 2 and 3")
+
+
+@pytest.mark.parametrize("code", ["-99", "-1.5", "15.1", "99"])
+def test_a_prediction_that_no_model_may_give_is_refused(read, code):
+    assert ["line 2: expected a prediction between -1 and 15"] == problems(
+        read, f"participant_id,side,predicted\nA,left,{code}\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -41,13 +41,13 @@ PROGRAMS = {"python -m export ": export_main, "nigroedge ": nigroedge_main}
 
 
 def cohort():
-    """A table of the one image: both sides of twelve participants, dealt out."""
+    """A table of one image under twelve names: both sides of twelve participants, dealt out."""
     lines = ["participant_id\timage\tside\tx\ty\tz\tsbr\tsplit"]
     for i in range(12):
         split = ("train", "train", "train", "train", "validation", "test")[i % 6]
         for side, x in (("left", -9), ("right", 9)):
             y, sbr = -18 + 0.5 * (i % 5), 1 + i / 6
-            lines.append("\t".join(map(str, (f"P{i}", "smwi.nii", side, x, y, -14, sbr, split))))
+            lines.append("\t".join(map(str, (f"P{i}", f"{i}.nii", side, x, y, -14, sbr, split))))
     return "\n".join(lines)
 
 
@@ -77,6 +77,10 @@ def folder(tmp_path_factory, slab):
     (folder / "card.toml").write_text(CARD_TOML)
     (folder / "cohort.tsv").write_text(cohort())
     shutil.copy(slab, folder / "smwi.nii")
+    content = slab.read_bytes()
+    for i in range(12):  # each with a description of its own: one file for all would be refused
+        described = content[:148] + b"%-80d" % i + content[228:]
+        (folder / f"{i}.nii").write_bytes(described)
     torch.manual_seed(0)
     network = build(f"{folder}/nets.py:vgg")
     with torch.no_grad():

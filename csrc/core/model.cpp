@@ -71,7 +71,8 @@ void check_served(const ModelSpec& spec, const std::vector<Target>& targets) {
 }
 
 // Left and right swapped is the one mistake that gives two plausible numbers.
-void check_left_is_left(const std::vector<Target>& targets) {
+// Centroids in metres lie in the image too, and next to one another.
+void check_sides_apart(const std::vector<Target>& targets) {
     double left = -std::numeric_limits<double>::infinity();
     double right = std::numeric_limits<double>::infinity();
     for (const Target& target : targets) {
@@ -83,6 +84,11 @@ void check_left_is_left(const std::vector<Target>& targets) {
             "expected the left centroid to have a smaller x than the right one (RAS: x grows to "
             "the patient's right), got " +
             text(left) + " and " + text(right) + " mm");
+    const double apart = right - left;  // infinite where there is one side alone
+    if (apart < kMinApartMm || (apart > kMaxApartMm && std::isfinite(apart)))
+        throw GeometryError("expected the left and the right centroid " + text(kMinApartMm) +
+                            " to " + text(kMaxApartMm) + " mm apart along x (not millimetres, or a slip?), got " +
+                            text(left) + " and " + text(right) + " mm");
 }
 
 bool has_negative(const float* patch, std::size_t n) {
@@ -146,7 +152,7 @@ Model::Model(const OnnxModel& onnx, std::size_t n_threads)
 std::vector<Prediction> Model::predict(const VolumeView& volume,
                                        const std::vector<Target>& targets) {
     check_served(spec_, targets);
-    check_left_is_left(targets);
+    check_sides_apart(targets);
     const std::size_t n_voxels = spec_.n_voxels();
     std::vector<Prediction> predictions(targets.size());
     std::vector<float> patches(targets.size() * n_voxels);
@@ -163,7 +169,7 @@ std::vector<Prediction> Model::predict(const VolumeView& volume,
 
 ImageWindow Model::window_of(const VolumeView& volume, const std::vector<Target>& targets) const {
     check_served(spec_, targets);
-    check_left_is_left(targets);
+    check_sides_apart(targets);
     ImageWindow hull{volume.shape, {0, 0, 0}};
     for (const Target& target : targets) {
         const ImageWindow window = window_of_target(volume, spec_, target);

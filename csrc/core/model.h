@@ -16,6 +16,11 @@ namespace nigro {
 // SD above that.
 constexpr double kMinSbr = -1;
 constexpr double kMaxSbr = 15;
+// Millimetres along x between the left and the right nigrosome-1. The centres of the nigrae lie
+// 20.6 mm apart (CIT168 atlas), and a midbrain is 40 to 50 mm wide. Less comes of one side marked
+// twice, or of centimetres; more of a slip of the decimal point.
+constexpr double kMinApartMm = 8;
+constexpr double kMaxApartMm = 50;
 
 // Where to look in a volume, and what was found there.
 struct Target {

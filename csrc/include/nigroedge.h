@@ -84,7 +84,8 @@ enum {
     NIGRO_UNSUPPORTED = 4,      /* NIGROEDGE_ISA names what this CPU cannot run */
     NIGRO_BAD_GEOMETRY = 5,     /* a broken affine, voxels shorter than 0.05 mm or longer than 5, a
                                    centroid outside the volume, a patch of which less than 0.9 lies
-                                   inside it, or left and right exchanged */
+                                   inside it, or a left and a right point that
+                                   are exchanged or not 8 to 50 mm apart */
     NIGRO_DEGENERATE_PATCH = 6, /* the voxels around the centroid are constant or all but, not
                                    finite, without a positive mean to divide by, 0 in a whole slice,
                                    or no SMWI: negative, or such that the model answers with an SBR
@@ -209,11 +210,11 @@ NIGRO_API void nigro_model_free(struct nigro_model* model);
  *
  * Returns NIGRO_OK; NIGRO_BAD_ARGUMENT if another pointer is NULL, n_points is 0, or 'volume' or a
  * side is not as described above; NIGRO_SIDE_NOT_SERVED; NIGRO_BAD_GEOMETRY, also if a left
- * centroid lies to the right of a right one; NIGRO_DEGENERATE_PATCH, also if the network answers
- * with an SBR below -1, which no ratio of counts gives, or above 15, which nobody has;
- * NIGRO_BAD_MODEL if its answer is not a finite number; NIGRO_NO_MEMORY; NIGRO_INTERNAL.  A failure
- * of one point is a failure of the call: no value is written, and nigro_last_error() names the
- * side.
+ * centroid lies to the right of a right one, or not 8 to 50 mm to the left of it along x;
+ * NIGRO_DEGENERATE_PATCH, also if the network answers with an SBR below -1, which no ratio of
+ * counts gives, or above 15, which nobody has; NIGRO_BAD_MODEL if its answer is not a finite
+ * number; NIGRO_NO_MEMORY; NIGRO_INTERNAL.  A failure of one point is a failure of the call: no
+ * value is written, and nigro_last_error() names the side.
  */
 NIGRO_API nigro_status nigro_predict(struct nigro_model* model, const struct nigro_volume* volume,
                                      size_t n_points, const int32_t* sides,

@@ -87,7 +87,7 @@ def load_landmarks(path: str | PathLike[str]) -> dict[str, Centroid]:
         If it cannot be read, holds two lists, a point that is not placed or whose label is not
         understood, or one side twice.
     GeometryError
-        If labels contradict positions, or points without a side lie less than 8 mm apart along x.
+        If labels contradict positions, or two points do not lie 8 to 50 mm apart along x.
     """
     path = Path(path)
     try:

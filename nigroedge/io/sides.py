@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from nigroedge.centroid import BY_POSITION, Centroid
+from nigroedge.centroid import BY_POSITION, MIN_APART_MM, Centroid, not_apart
 from nigroedge.errors import GeometryError, InputError
 
 Point = tuple[float, float, float]
@@ -59,9 +59,6 @@ _NUMBER = re.compile(r"[\s_.#()-]*\d+[\s_.)]*")
 #: A word so like `left` or `right` may be a slip of the pen: `rigth`, `letf`, `rihgt` have 0.75 to
 #: 0.8. One that is so by chance costs a message, never a side.
 _SLIP = 0.7
-#: The centres of the two nigrae lie 20.6 mm apart (CIT168 atlas): points much nearer along x may be
-#: one nigrosome marked twice.
-MIN_APART_MM = 8.0
 #: More of a label than this does not help to find it.
 _MAX_SHOWN = 40
 
@@ -88,7 +85,7 @@ def by_side(points: Sequence[Labelled]) -> dict[str, Centroid]:
         If a label names both sides, or none where another does; if a side is named twice; if there
         is no point, or no label names a side and there are not two that differ in a number alone.
     GeometryError
-        If labels contradict positions, or positions have to tell sides and lie too near.
+        If labels contradict positions, or two points are not as far apart as two nigrosomes.
     """
     if not points:
         raise InputError("expected one point or two, labelled left and right, found none")
@@ -116,13 +113,8 @@ def _by_label(points: Sequence[Labelled], sides: Sequence[str | None]) -> dict[s
                 f"{shown(point.label)} after {shown(found[side].label)}"
             )
         found[side] = point
-    if len(found) == 2 and not found["left"].position[0] < found["right"].position[0]:
-        left, right = (f"{found[side].position[0]:.1f}" for side in ("left", "right"))
-        raise GeometryError(
-            f"{found['left'].where}, {found['right'].where}: expected the left point to have a "
-            f"smaller x than the right one (RAS: x grows to the patient's right), got x {left} mm "
-            f"for the left and {right} mm for the right one"
-        )
+    if len(found) == 2:
+        _check_apart(found["left"], found["right"])
     return {side: Centroid(point.position) for side, point in found.items()}
 
 
@@ -143,10 +135,20 @@ def _by_position(points: Sequence[Labelled]) -> dict[str, Centroid]:
             f"along x, got {shown(points[0].label)} and {shown(points[1].label)}, {apart:.1f} mm "
             f"apart"
         )
+    _check_apart(left, right)
     return {
         side: Centroid(point.position, BY_POSITION)
         for side, point in (("left", left), ("right", right))
     }
+
+
+def _check_apart(left: Labelled, right: Labelled) -> None:
+    problem = not_apart(left.position, right.position)
+    if problem:
+        raise GeometryError(
+            f"{left.where}, {right.where}: {problem}, got left {left.position} and right "
+            f"{right.position}"
+        )
 
 
 def side_of(label: str, where: str) -> Side | None:

@@ -25,7 +25,8 @@ def check_images(
 ) -> None:
     """Make sure that every row's image opens and holds the patch around the row's centroid.
 
-    The patch is that of the published method (`nigroedge.crop_patch`). Each image is opened once.
+    The patch is that of the published method (`nigroedge.crop_patch`). Each image is opened once,
+    and is one participant's alone.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ def check_images(
     TableError
         Every problem, by line; without the images' paths, which may hold identifiers.
     """
-    grid = PatchGrid(PATCH_SHAPE, PATCH_SPACING_MM, PATCH_AXES)
+    grid, owners = PatchGrid(PATCH_SHAPE, PATCH_SPACING_MM, PATCH_AXES), Owners()
 
     def crop(volume: Volume, place: int) -> str | None:
         row = rows[place]
@@ -49,7 +50,7 @@ def check_images(
             prepare_patch(volume, row.centre_mm, grid, "zscore")
         except InputError as error:
             return f"image: {without_path(error, row.image)}"
-        return None
+        return owners.problem(volume, row)
 
     problems: list[tuple[int, str]] = []
     images = by_image(rows)
@@ -91,6 +92,25 @@ def image_problems(
         found = problem if volume is None else work(volume, place)
         if found is not None:
             yield rows[place].line, found
+
+
+class Owners:
+    """Whose each image is: one file under two identities is one person counted twice, or worse."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, Row] = {}
+
+    def problem(self, volume: Volume, row: Row) -> str | None:
+        """Say if another participant's row has the same image, whatever its name; it is hashed."""
+        if volume.source is None:
+            return None
+        first = self._first.setdefault(volume.source.sha256, row)
+        if first.participant_id == row.participant_id:
+            return None
+        return (
+            f"expected an image of each participant, got that of line {first.line}, another "
+            f"participant's"
+        )
 
 
 def without_path(error: Exception, image: Path | None) -> str:

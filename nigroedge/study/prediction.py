@@ -16,7 +16,7 @@ import numpy as np
 
 from nigroedge.errors import InputError, TableError
 from nigroedge.study import baseline
-from nigroedge.study.images import by_image, image_problems, without_path
+from nigroedge.study.images import Owners, by_image, image_problems, without_path
 from nigroedge.study.rho_c import Floats
 from nigroedge.study.table import Row, listed
 
@@ -119,9 +119,10 @@ def predict_rows(
     Raises
     ------
     TableError
-        Every row that cannot be predicted, by line; without the images' paths, which may hold
-        identifiers.
+        Every row that cannot be predicted, or has another participant's image, by line; without the
+        images' paths, which may hold identifiers.
     """
+    owners = Owners()
     sbr = {each.name: np.full(len(rows), np.nan) for each in predictors}
 
     def fill(volume: Volume, place: int) -> str | None:
@@ -130,7 +131,7 @@ def predict_rows(
                 sbr[each.name][place] = each.predict(volume, rows[place])
         except InputError as error:
             return without_path(error, rows[place].image)
-        return None
+        return owners.problem(volume, rows[place])
 
     problems: list[tuple[int, str]] = []
     done = 0

@@ -20,6 +20,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
+from nigroedge.centroid import MIN_APART_MM, not_apart
 from nigroedge.errors import FormatError, InputError, TableError
 from nigroedge.io.bounded import read_bounded
 from nigroedge.io.open_file import about
@@ -45,9 +46,6 @@ Vector = tuple[float, float, float]
 
 #: A row of a table takes about 150 bytes; no cohort comes near this.
 MAX_BYTES = 64 << 20
-#: A prediction may be poor, and is scored; one beyond this is a code, or another quantity.
-_MAX_PREDICTION = 100.0
-
 #: Columns of words, and the words; in a table in any case, and sides as landmark files spell them.
 WORDS: Mapping[str, tuple[str, ...]] = {
     "side": ("left", "right"),
@@ -338,10 +336,9 @@ class _Reading:
 
     def _sbr(self, name: str) -> float | None:
         value = self._number(name)
-        ratio = name in _BINDING_RATIOS
-        low, high = (MIN_SBR, MAX_SBR) if ratio else (-_MAX_PREDICTION, _MAX_PREDICTION)
-        if value is not None and not low < value < high:
-            self.problems.append(f"expected {_shown(name)} between {low:g} and {high:g}")
+        # As of a model: what no ratio of counts can be is a code, such as −99, or another quantity.
+        if value is not None and not MIN_SBR < value < MAX_SBR:
+            self.problems.append(f"expected {_shown(name)} between {MIN_SBR:g} and {MAX_SBR:g}")
             return None
         return value
 
@@ -404,22 +401,31 @@ def _respelled(rows: Iterable[Row]) -> Iterator[tuple[int, str]]:
 
 
 def _crossed(rows: Iterable[Row]) -> Iterator[tuple[int, str]]:
-    """Say where a left centroid does not lie to the left of the right one of the same image."""
-    left: dict[tuple[str, Path], Row] = {}
-    right: dict[tuple[str, Path], Row] = {}
+    """Say where a left and a right row cannot be the two sides of one person."""
+    sides: dict[str, dict[str | None, Row]] = {}
     for row in rows:
-        if row.image is not None and row.centre_mm is not None and row.side in WORDS["side"]:
-            (left if row.side == "left" else right)[row.participant_id, row.image] = row
-    for key in left.keys() & right.keys():
-        one, two = left[key], right[key]
-        if one.centre_mm and two.centre_mm and not one.centre_mm[0] < two.centre_mm[0]:
-            later, earlier = sorted((one, two), key=lambda row: -row.line)
-            yield (
-                later.line,
-                f"expected the left centroid to have a smaller x than the right one (RAS: x grows "
-                f"to the patient's right), got the opposite of lines {earlier.line} and "
-                f"{later.line}",
-            )
+        sides.setdefault(row.participant_id, {})[row.side] = row
+    for of_one in sides.values():
+        if of_one.keys() >= {"left", "right"}:
+            earlier, later = sorted((of_one["left"], of_one["right"]), key=lambda row: row.line)
+            problem = _exchanged(of_one["left"], of_one["right"])
+            if problem:
+                yield later.line, f"{problem}, got lines {earlier.line} and {later.line}"
+
+
+def _exchanged(left: Row, right: Row) -> str | None:
+    """Say what tells that two rows are not the left and the right side of one person."""
+    named = [sides_in(row.image.name) if row.image else frozenset() for row in (left, right)]
+    if named == [frozenset({"right"}), frozenset({"left"})]:
+        return "expected of each side the image that is named after it"
+    if left.centre_mm is None or right.centre_mm is None:
+        return None
+    problem = not_apart(left.centre_mm, right.centre_mm)
+    # Images that were cut out may have lost where they lay; then no side is far off on purpose.
+    may_be_elsewhere = left.image != right.image
+    if may_be_elsewhere and left.centre_mm[0] - right.centre_mm[0] < MIN_APART_MM:
+        return None
+    return problem
 
 
 def listed(problems: Iterable[tuple[int, str]]) -> list[str]:

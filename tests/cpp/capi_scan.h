@@ -18,8 +18,8 @@ namespace capi {
 using check::that;
 
 inline constexpr std::size_t kVoxels = tiny::kShape[0] * tiny::kShape[1] * tiny::kShape[2];
-inline constexpr double kLeft[3] = {8.0, 8.0, 16.0};
-inline constexpr double kRight[3] = {10.0, 9.0, 15.0};
+inline constexpr double kLeft[3] = {4.0, 8.0, 16.0};
+inline constexpr double kRight[3] = {12.4, 9.0, 15.0};
 
 // A volume of 40 x 40 x 32 voxels of 0.5 x 0.5 x 1 mm.
 struct Scan {

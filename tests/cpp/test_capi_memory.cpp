@@ -202,7 +202,7 @@ void test_predict(nigro_model* model) {
                               {},
                               {}};
     const std::int32_t sides[2] = {NIGRO_LEFT, NIGRO_RIGHT};
-    const double centres[6] = {7, 8, 16, 9, 8, 16};
+    const double centres[6] = {3.5, 8, 16, 12, 8, 16};
     float expected[2] = {-1, -1};
     nigro_predict(model, &volume, 2, sides, centres, expected, nullptr);
     const long n_sites = fail_each("predict", [&] {

@@ -152,6 +152,13 @@ void test_left_is_left(nigro_model* model, const Scan& scan) {
     float sbr[2] = {-1, -1};
     that(nigro_predict(model, &scan.volume, 2, sides, centres, sbr, nullptr) == NIGRO_BAD_GEOMETRY,
          "left and right exchanged");
+    const std::int32_t right_order[2] = {NIGRO_LEFT, NIGRO_RIGHT};
+    for (const double x : {kLeft[0] + 0.1, kLeft[0] + 7.9, kLeft[0] + 50.1}) {
+        const double near[6] = {kLeft[0], kLeft[1], kLeft[2], x, kRight[1], kRight[2]};
+        that(nigro_predict(model, &scan.volume, 2, right_order, near, sbr, nullptr) ==
+                 NIGRO_BAD_GEOMETRY,
+             "no two nigrosomes are so far apart");
+    }
     that(sbr[0] == -1 && sbr[1] == -1, "and nothing written");
 }
 
