@@ -33,7 +33,7 @@ from nigroedge.io.writing import remove_leftovers, together, write_file
 from nigroedge.phantom import SIDES, Side, Subject, draw_subject, patch_grid, render
 from nigroedge.phantom.scan import stored
 from nigroedge.study.images import check_images
-from nigroedge.study.table import Row, Split, read_table, write_table
+from nigroedge.study.table import Row, Split, read_table, table_content, write_table
 from nigroedge.volume import Volume
 
 ScanPath = Literal["physical", "fast"]
@@ -131,7 +131,8 @@ def check_cohort(table: Path, folder: Path, *, seed: int) -> Path:
     table : Path
         As nigroedge.study.table describes it.
     folder : Path
-        Where the checked table goes, with paths that are right from there.
+        Where the checked table goes, with paths that are right from there. One that the same table
+        and seed have made stays as it is.
     seed : int
         Of the deal.
 
@@ -139,16 +140,25 @@ def check_cohort(table: Path, folder: Path, *, seed: int) -> Path:
     ------
     TableError
         Everything that is wrong, in one list; nothing is written then.
+    InputError
+        If the folder holds another cohort.
     """
     rows = read_table(table, need=("image", "x", "y", "z", "sbr"))
+    if not any(row.split for row in rows):
+        rows = dealt(rows, seed)
+    path = folder / TABLE_NAME
+    content = table_content(path, rows)
+    if path.exists() and path.read_bytes() != content:
+        raise InputError(
+            f"{str(folder)!r}: expected no other cohort, got a {TABLE_NAME} that another table or "
+            f"seed has made; name another folder"
+        )
     n_images = len({row.image for row in rows})
     with bar("checking images", total=n_images) as shown:
         check_images(rows, progress=lambda done, total: _count(shown))
-    if not any(row.split for row in rows):
-        rows = dealt(rows, seed)
     folder.mkdir(parents=True, exist_ok=True)
-    write_table(folder / TABLE_NAME, rows)
-    return folder / TABLE_NAME
+    write_file(path, content, if_exists="replace")
+    return path
 
 
 def deal(participants: int, seed: int) -> list[Split]:
@@ -214,6 +224,11 @@ def _claim(folder: Path, config: CohortConfig) -> None:
                 f"{', '.join(differing)}; name another folder"
             )
         return
+    if (folder / TABLE_NAME).exists():
+        raise InputError(
+            f"{str(folder)!r}: expected no other cohort, got a {TABLE_NAME} without a "
+            f"{CONFIG_NAME}; name another folder"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     write_file(path, json.dumps(wanted, indent=1) + "\n", if_exists="replace")
 

@@ -257,6 +257,36 @@ def test_a_groups_table_is_checked_dealt_and_written_with_paths_that_are_right(c
     assert all(row.other == {"scanner": "A"} for row in rows)
 
 
+def test_a_folder_that_holds_another_cohort_is_refused_and_the_same_one_stays(
+    cohort, tmp_path, capsys
+):
+    """Before, another seed or table dealt everybody anew, over the cohort that was there."""
+    table, out = own_table(cohort, tmp_path), tmp_path / "out"
+    command = ("cohort", "--table", str(table), "-o", str(out))
+    assert 0 == main([*command, "--seed", "9"])
+    before = (out / "table.tsv").read_bytes()
+
+    assert 0 == main([*command, "--seed", "9"])
+    assert 1 == main([*command, "--seed", "8"])
+    assert "expected no other cohort, got a table.tsv that" in capsys.readouterr().err
+    rows = read_table(table)
+    write_table(table, rows[:-2])
+    assert 1 == main([*command, "--seed", "9"])
+    assert 1 == main(["cohort", "--fast", "--participants", "3", "-o", str(out)])
+    assert "got a table.tsv without a cohort.json" in capsys.readouterr().err
+    assert before == (out / "table.tsv").read_bytes()
+    assert [out / "table.tsv"] == list(out.iterdir())
+
+
+def test_a_table_of_ones_own_is_never_written_over(cohort, tmp_path):
+    """Nor into the folder of a simulated cohort."""
+    own_table(cohort, tmp_path).rename(tmp_path / "table.tsv")
+    before = (tmp_path / "table.tsv").read_bytes()
+
+    assert 1 == main(["cohort", "--table", str(tmp_path / "table.tsv"), "-o", str(tmp_path)])
+    assert before == (tmp_path / "table.tsv").read_bytes()
+
+
 def test_splits_that_are_given_are_kept(cohort, tmp_path):
     table = own_table(
         cohort, tmp_path, change=lambda rows: [replace(row, split="test") for row in rows]

@@ -178,6 +178,11 @@ def write_table(path: str | PathLike[str], rows: Sequence[Row]) -> None:
     TableError
         If the rows are none that read_table would accept, such as one side twice.
     """
+    write_file(path, table_content(path, rows), if_exists="replace")
+
+
+def table_content(path: str | PathLike[str], rows: Sequence[Row]) -> bytes:
+    """Give what `write_table` writes to a path, and raise what it raises."""
     path = Path(path)
     folder = path.absolute().parent
     buffer = io.StringIO()
@@ -192,7 +197,7 @@ def write_table(path: str | PathLike[str], rows: Sequence[Row]) -> None:
     except UnicodeEncodeError as error:
         raise InputError("expected the images' paths in UTF-8, got bytes that are none") from error
     _parse(buffer.getvalue(), f"{quoted(path)}, to be written", folder, ())
-    write_file(path, content, if_exists="replace")
+    return content
 
 
 # ------------------------------------------------------------------------------------------ reading
