@@ -111,7 +111,8 @@ def test_a_mask_cut_short_before_smwi_is_made(tmp_path):
     paths = {part: tmp_path / f"{part}.nii" for part in ("magnitude", "phase", "mask")}
     for part, path in paths.items():
         shape = (64, 64, 16) if part == "mask" else (64, 64, 16, 3)
-        path.write_bytes(nifti_bytes(np.random.default_rng(1).random(shape, np.float32)))
+        values = 2 * np.pi * (np.random.default_rng(1).random(shape, np.float32) - 0.5)
+        path.write_bytes(nifti_bytes(np.abs(values) if part == "magnitude" else values))
     files = [word for part, path in paths.items() for word in (f"--{part}", path)]
     times = ("--echo-times", 0.01, 0.02, 0.03, "--field-strength", 3, "--phase-unit", "rad")
     smwi = ("smwi", *files, *times, "--out", tmp_path / "out")

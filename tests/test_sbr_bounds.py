@@ -14,7 +14,7 @@ from tests.c_library import CModel, opened, scan
 from tests.onnx_files import float_model, oracle, random_net, spec_of
 
 DEGENERATE_PATCH = 6
-POINTS = {"left": (-1, 0, 0), "right": (1.3, 0.4, 0.6)}
+POINTS = {"left": (-4, 0, 0), "right": (4.3, 0.4, 0.6)}
 
 
 @pytest.fixture(scope="module")

@@ -288,17 +288,26 @@ def test_what_is_no_direction_of_b0_is_a_usage_error(words, capsys):
     assert "a direction X,Y,Z such as 0,0.2,0.98" in capsys.readouterr().err
 
 
-def test_magnitude_listed_backwards_is_seen_without_any_sidecar(folder, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("{}.nii", "are the echoes in the order of their times?"),
+        ("echo-{}.nii", "a number behind 'echo-' in its name to rise"),
+    ],
+)
+def test_magnitude_listed_backwards_is_seen_without_any_sidecar(
+    folder, tmp_path, capsys, name, message
+):
     copies = []
-    for path in echoes(folder, "mag"):
-        copies.insert(0, str(tmp_path / Path(path).name))
+    for n, path in enumerate(echoes(folder, "mag")):
+        copies.insert(0, str(tmp_path / name.format(n)))
         Path(copies[0]).write_bytes(Path(path).read_bytes())
     arguments = ["smwi", "--magnitude", *copies, "--phase", *echoes(folder, "phase")]
 
     code = main([*arguments, "--echo-times", *TIMES, "--field-strength", "3", "--out", "o"])
 
     assert 1 == code
-    assert "are the echoes in the order of their times?" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_field_map_scan_with_one_phase_difference_is_refused(shared_data, tmp_path, capsys):
