@@ -59,12 +59,8 @@ public:
         return stored(sample, block, x + border_, y + border_) + border_ * lanes_;
     }
 
-    // Write one row of values along z of one channel.
-    void fill(std::size_t sample, std::size_t channel, std::size_t x, std::size_t y,
-              const float* values) const {
-        float* row = voxel(sample, channel / lanes_, x, y) + channel % lanes_;
-        for (std::size_t z = 0; z < extent_.z; ++z) row[z * lanes_] = values[z];
-    }
+    // Write the values of one sample, [n_channels][x][y][z].
+    void fill(std::size_t sample, const float* values) const;
 
 private:
     std::size_t n_channels_ = 0;

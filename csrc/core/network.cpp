@@ -189,13 +189,8 @@ private:
     }
 
     void load(const Frame& frame, const float* patches) {
-        const Maps& input = maps_.front();
-        const Extent& extent = patch().extent;
         for (std::size_t sample = 0; sample < frame.n_samples; ++sample)
-            for (std::size_t channel = 0; channel < patch().n_channels; ++channel)
-                for (std::size_t x = 0; x < extent.x; ++x)
-                    for (std::size_t y = 0; y < extent.y; ++y, patches += extent.z)
-                        input.fill(sample, channel, x, y, patches);
+            maps_.front().fill(sample, patches + sample * patch_size());
     }
 
     void unpack(std::size_t sample, float* features) const {
