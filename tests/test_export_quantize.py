@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 from torch import nn
 
+from export.conventions import Conventions
+from export.from_torch import export
+from export.imported import convert
 from export.network import he_initialise
 from export.quantize import line, quantize
-from export.samples import Samples
+from export.samples import Samples, simulated_samples
 from export.siblings import sibling_paths
 from export.to_onnx import write_model
 from nigroedge.artefact import read_artefact
@@ -26,6 +29,7 @@ from nigroedge.errors import InputError, ModelError
 from nigroedge.grid import PatchGrid
 from nigroedge.model import load_model, read_spec
 from nigroedge.spec import ModelSpec
+from tests import strangers
 from tests.conftest import ROOT
 from tests.onnx_files import CARD
 
@@ -144,6 +148,24 @@ def test_ranges_cover_the_self_test_patch_where_it_would_be_cut_off(model, tmp_p
     monkeypatch.setattr("export.quantize.opens", lambda path: True)
     with pytest.raises(ModelError, match=r"int8\.onnx is not written: self-test on engine 'onnx'"):
         quantize(alone, dim)
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's exporter, about itself
+def test_what_correcting_biases_spoils_is_made_without_it(tmp_path, monkeypatch):
+    model, shape = tmp_path / "scaled.onnx", strangers.shape_of(strangers.Scaled)
+    content = export(strangers.build(strangers.Scaled), shape, "torchscript")
+    said = Conventions(side="both", normalize="minmax", axes="ALI", scale=2.0)
+    spec = convert(content, model, said, CARD, shape=shape)
+    seen = simulated_samples(spec, purpose="calibrate", n_patches=16, seed=0)
+
+    assert list(sibling_paths(model).values()) == quantize(model, seen)
+    unseen = simulated_samples(spec, purpose="check", n_patches=16, seed=0).patches
+    wanted = load_model(model).predict_patches(unseen)
+    for path in sibling_paths(model).values():
+        assert np.abs(load_model(path).predict_patches(unseen) - wanted).max() <= 0.15
+    monkeypatch.setattr("export.quantize._Seen.uncorrected", lambda seen: seen)
+    with pytest.raises(ModelError, match=r"scaled\.int8\.xml is not written: worst .*, mean"):
+        quantize(model, seen)
 
 
 def test_a_handful_of_patches_is_too_few_to_calibrate_with(model):
