@@ -43,7 +43,8 @@ def evaluate(model: onnx.ModelProto, patches: np.ndarray) -> dict[str, np.ndarra
                     each.i = TensorProto.DOUBLE
     try:
         runner = ReferenceEvaluator(wide, new_ops=_TORCH)
-        return dict(runner.run(None, {wide.graph.input[0].name: patches}, intermediate=True))
+        with np.errstate(all="ignore"):  # what is not finite is refused by those who ask
+            return dict(runner.run(None, {wide.graph.input[0].name: patches}, intermediate=True))
     except (
         RuntimeError,
         ValueError,

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make a model file of a trained torch network: the code that builds it, and its weights.
+"""Make a graph of a trained torch network: build it, and have it exported.
 
-The code is the user's own and is run; the weights are data and are not: a pickle that asks for more
-than tensors is refused. torch's own exporter writes the graph; :mod:`export.imported` does the
-rest.
+The code is the user's own and is run; the weights are data and are not (:mod:`export.weights`).
+torch's own exporter writes the graph; :mod:`export.imported` makes a model file of it.
 """
 
 from __future__ import annotations
@@ -13,21 +12,20 @@ import importlib
 import importlib.util
 import io
 import logging
-import pickle
+import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
-from export.misfits import misfits
 from nigroedge.errors import InputError, MissingDependencyError, ModelError
-from nigroedge.io.kind import N_BYTES, kind_of
 from nigroedge.names import readable
 
 Shape3 = tuple[int, int, int]
@@ -35,8 +33,6 @@ Shape3 = tuple[int, int, int]
 _TOLERANCE = 1e-4
 #: torch's exporters: the current one, which needs onnxscript, and the one before.
 EXPORTERS = ("dynamo", "torchscript")
-#: Keys under which training code keeps weights beside other things.
-_NESTED = ("state_dict", "model_state_dict", "model", "network_weights", "net")
 
 
 def build(factory: str) -> nn.Module:
@@ -66,7 +62,27 @@ def build(factory: str) -> nn.Module:
         raise InputError(f"{factory}() failed: {type(error).__name__}: {error}") from error
     if not isinstance(network, nn.Module):
         raise InputError(f"expected {factory}() to give an nn.Module, got {type(network).__name__}")
+    network = _unwrapped(network)
+    lazy = [name for name, each in network.state_dict().items() if is_lazy(each)]
+    if lazy:
+        raise InputError(
+            f"expected {factory}() to give layers that know their sizes, got lazy ones: "
+            f"{', '.join(lazy)[:200]}; call the network once on a patch there"
+        )
     return network
+
+
+def _unwrapped(network: nn.Module) -> nn.Module:
+    """Take out what torch.compile or parallel training has wrapped."""
+    for name in ("module", "_orig_mod"):
+        inner = getattr(network, name, None)
+        wraps = name == "_orig_mod" or isinstance(network, _PARALLEL)
+        if wraps and isinstance(inner, nn.Module):
+            return _unwrapped(inner)
+    return network
+
+
+_PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
 def _module(where: str) -> Any:
@@ -91,99 +107,6 @@ def _module(where: str) -> Any:
     return module
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Load weights into a network: safetensors, or a torch file that holds nothing but tensors.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read.
-    ModelError
-        If it would run code, holds no weights, or others than the network's, or such as no
-        network has (NaN, a variance below 0); all are named.
-    """
-    stored = _unwrapped(_read_weights(path), path)
-    problems = misfits(network.state_dict(), stored)
-    if problems:
-        raise ModelError(f"weights in {readable(path)} do not fit the network; {problems}")
-    network.load_state_dict(stored)
-
-
-def _read_weights(path: Path) -> Any:
-    start = _start(path)
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load
-
-            return load(path.read_bytes())
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickles of another protocol: it tries them
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch, safetensors and zip readers have errors of their own
-        # What torch says is left out: it advises to run the file.
-        asked = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if isinstance(error, pickle.UnpicklingError) and (asked or start.startswith(_PICKLE)):
-            what = f"it names {asked[1][:100]}" if asked else "it is a pickle of other things"
-            raise ModelError(
-                f"{readable(path)} asks for more than weights, and is not run: {what}; "
-                f"{_HOW_TO_SAVE}"
-            ) from error
-        said = _unreadable(path, start, error)
-        raise ModelError(f"{readable(path)} holds no weights that can be read: {said}") from error
-
-
-#: With which pickles of protocol 2 and later begin.
-_PICKLE = b"\x80"
-
-
-_HOW_TO_SAVE = (
-    "save the weights alone, where you trained: torch.save(network.state_dict(), 'weights.pt')"
-)
-
-
-def _start(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(N_BYTES)
-    except OSError as error:
-        raise InputError(f"cannot read {readable(path)}: {error.strerror or error}") from error
-
-
-def _unreadable(path: Path, start: bytes, error: Exception) -> str:
-    """Say what a file is that holds no weights, and what to do."""
-    is_zip = start.startswith(b"PK\x03\x04")
-    if "TorchScript" in str(error):
-        return "it is TorchScript: torch.save(torch.jit.load(FILE).state_dict(), 'weights.pt')"
-    if path.suffix == ".safetensors":
-        if is_zip:
-            return "expected safetensors, got a zip archive: call it .pt if torch.save() wrote it"
-    elif start[8:10] == b'{"':
-        return "it looks like safetensors: call it .safetensors"
-    elif is_zip:
-        return f"it is cut short, or another zip archive than torch.save() writes; {_HOW_TO_SAVE}"
-    found = kind_of(start)
-    return f"expected a torch file or safetensors, got {found}" if found else _HOW_TO_SAVE
-
-
-def _unwrapped(stored: Any, path: Path) -> dict[str, torch.Tensor]:
-    """Take the weights out of a checkpoint, and DataParallel's prefix off their names."""
-    for key in _NESTED:
-        if isinstance(stored, Mapping) and isinstance(stored.get(key), Mapping):
-            stored = stored[key]
-            break
-    if not isinstance(stored, Mapping) or not stored:
-        raise ModelError(f"expected weights in {readable(path)}, got {type(stored).__name__}")
-    others = [str(name) for name, value in stored.items() if not isinstance(value, torch.Tensor)]
-    if others:
-        raise ModelError(
-            f"expected weights alone in {readable(path)}, or under one of {', '.join(_NESTED)}; "
-            f"got {', '.join(others)[:200]}"
-        )
-    prefix = "module."
-    wrapped = all(str(name).startswith(prefix) for name in stored)
-    return {str(name)[len(prefix) if wrapped else 0 :]: value for name, value in stored.items()}
-
-
 def export(network: nn.Module, shape: Shape3, exporter: str = "dynamo") -> bytes:
     """Export a network by torch's own exporter, for any number of patches.
 
@@ -205,16 +128,18 @@ def export(network: nn.Module, shape: Shape3, exporter: str = "dynamo") -> bytes
     network = network.eval().float()
     _check_statistics(network)
     patch, buffer = torch.rand(2, 1, *shape), io.BytesIO()
+    _check_runs(network, patch)
     if exporter == "dynamo" and importlib.util.find_spec("onnxscript") is None:
         raise MissingDependencyError("torch's exporter needs: pip install onnxscript")
     try:
         with _quiet():
             _EXPORT[exporter](network, patch, buffer)
     except Exception as error:  # torch's exporters raise whatever the network's code leads to
-        said = " ".join(_ESCAPES.sub("", str(error.__cause__ or error)).split())[:300]
+        said = _said(error.__cause__ or error)
         other = next(name for name in EXPORTERS if name != exporter)
         raise ModelError(
-            f"torch cannot export the network ({said}); try --exporter {other}"
+            f"torch cannot export the network ({said}); try --exporter {other}, or write that "
+            "part with layers that ONNX has"
         ) from error
     content = buffer.getvalue()
     _check_alone(network, patch)
@@ -238,6 +163,23 @@ def _check_statistics(network: nn.Module) -> None:
                 f"layer {name!r}: expected batch normalisation with running statistics, got none: "
                 "an answer would depend on the other patches of its batch"
             )
+
+
+def _check_runs(network: nn.Module, patch: torch.Tensor) -> None:
+    """Refuse a network that does not run, before an exporter says so in its words."""
+    try:
+        with torch.inference_mode():
+            network(patch)
+    except Exception as error:  # of the network's own code
+        raise ModelError(
+            f"the network does not run on patches (n, 1, {', '.join(map(str, patch.shape[2:]))}), "
+            f"the one argument of forward(): {_said(error)}; --shape says how large they are"
+        ) from error
+
+
+def _said(error: BaseException) -> str:
+    """Give what torch says in one line, without colours."""
+    return " ".join(_ESCAPES.sub("", str(error)).split())[:300]
 
 
 def _check_alone(network: nn.Module, patch: torch.Tensor) -> None:
@@ -338,6 +280,7 @@ def _quiet() -> Iterator[None]:
     try:
         with (
             warnings.catch_warnings(),
+            _silent(),
             contextlib.redirect_stdout(io.StringIO()),
             contextlib.redirect_stderr(io.StringIO()),
         ):
@@ -345,3 +288,17 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(previous)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Lose what C++ writes to standard output: the older exporter prints whole graphs there."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)

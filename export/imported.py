@@ -22,6 +22,7 @@ from export.conventions import Conventions
 from export.evaluate import evaluate
 from export.net import N_CHECKED, OPSET, Net, check_inference
 from export.sizes import check_sizes
+from nigroedge.artefact import artefact_of
 from nigroedge.errors import ModelError
 from nigroedge.io.writing import write_file
 from nigroedge.model import selftest_patch
@@ -90,7 +91,9 @@ def convert(
     _check_kept(model, wanted, shape)
     spec = replace(spec, selftest_sbr=_selftest(model, spec))
     helper.set_model_props(model, spec.to_metadata())
-    write_file(output, model.SerializeToString(deterministic=True), if_exists="replace")
+    content = model.SerializeToString(deterministic=True)
+    _check_readable(content, output)
+    write_file(output, content, if_exists="replace")
     return spec
 
 
@@ -121,6 +124,11 @@ def read_net(content: bytes, shape: Shape3) -> Net:
     if graph.sparse_initializer:
         raise ModelError("expected dense weights, got sparse ones")
     inputs = [each for each in graph.input if each.name not in constants]
+    if not inputs:
+        raise ModelError(
+            "expected the output to depend on the patch, got a constant: forward() leaves torch, "
+            "as by .numpy(), or does not use the patch"
+        )
     if len(inputs) != 1 or len(graph.output) != 1:
         raise ModelError(
             f"expected one input and one output, got {len(inputs)} and {len(graph.output)}"
@@ -286,12 +294,29 @@ def _check_kept(model: onnx.ModelProto, wanted: np.ndarray, shape: Shape3) -> No
         got = session.run(None, {"patch": patches})[0].ravel()
     except Exception as error:  # its errors share no class but this
         said = " ".join(str(error).split())[:300]
-        raise ModelError(f"expected a graph for any number of patches: {said}") from error
+        raise ModelError(
+            "expected a graph for any number of patches, not one that is fixed when it is exported "
+            f"(--exporter dynamo leaves it open): {said}"
+        ) from error
     if got.shape != wanted.shape:
         raise ModelError(f"expected {len(wanted)} numbers for as many patches, got {len(got)}")
     off = float(np.abs(got - wanted).max())
     if not off <= TOLERANCE * max(1.0, float(wanted.std())):
         raise ModelError(f"expected the answers of the original in float32, got {off:.2g} SBR off")
+
+
+def _check_readable(content: bytes, output: Path) -> None:
+    """Refuse to write what is then refused when it is read: operators that no model file may hold.
+
+    That is an operator whose output may be of any size, or random.
+    """
+    try:
+        artefact_of(output, content)
+    except ModelError as error:
+        raise ModelError(
+            f"no model file may hold this graph ({error}); write that part with convolutions, "
+            "pools, sums and activations"
+        ) from error
 
 
 def _selftest(model: onnx.ModelProto, spec: ModelSpec) -> float:

@@ -136,9 +136,19 @@ def check_inference(net: Net) -> None:
             if training is None or training.any():
                 raise ModelError(f"{where}: expected inference mode, got training mode")
         if node.op_type == "BatchNormalization":
-            variance = net.constant(node, 4)
+            variance = _stored(net, node.input[4])
             if variance is None or not (variance >= 0).all():
-                raise ModelError(f"{where}: expected stored running variances of 0 or more")
+                got = "computed ones" if variance is None else "some below 0"
+                raise ModelError(
+                    f"{where}: expected stored running variances of 0 or more, got {got}"
+                )
+
+
+def _stored(net: Net, name: str) -> np.ndarray | None:
+    """Give a constant, also behind the Identity nodes by which exporters share equal weights."""
+    while (maker := net.maker(name)) is not None and maker.op_type == "Identity":
+        name = maker.input[0]
+    return net.constants.get(name)
 
 
 def attribute(node: NodeProto, name: str, usual: Any = None) -> Any:

@@ -14,8 +14,9 @@ from torch import nn
 from export.__main__ import main
 from export.card_file import read_card
 from export.conventions import Conventions
-from export.from_torch import build, export, load_weights
+from export.from_torch import build, export
 from export.imported import convert
+from export.weights import load_weights
 from nigroedge.errors import InputError, ModelError
 from nigroedge.model import load_model
 from tests.onnx_files import CARD as CARD_OF
@@ -83,7 +84,7 @@ def test_from_a_checkpoint_to_an_answer(code, network, tmp_path, capsys):
     assert ("theirs", {"rho_c": 0.7}) == (model.spec.card.name, model.spec.card.metrics)
 
 
-@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "net.model."])
 def test_safetensors_and_the_prefix_of_parallel_training(network, tmp_path, prefix):
     stored = {prefix + name: value + 1 for name, value in network.state_dict().items()}
     save_file(stored, tmp_path / "w.safetensors")
@@ -92,7 +93,41 @@ def test_safetensors_and_the_prefix_of_parallel_training(network, tmp_path, pref
     assert torch.equal(network.state_dict()["6.bias"], stored[prefix + "6.bias"])
 
 
+@pytest.mark.filterwarnings("ignore")  # of torch.compile, about itself
+@pytest.mark.parametrize("wrap", [torch.compile, nn.DataParallel])
+def test_what_training_wrapped_is_taken_out(code, network, tmp_path, wrap):
+    code.write_text(
+        CODE + f"\n\ndef wrapped():\n    import torch\n    return {WRAPS[wrap]}(small())\n"
+    )
+    built = build(f"{code}:wrapped")
+    torch.save(wrap(network).state_dict(), tmp_path / "w.pt")
+    load_weights(built, tmp_path / "w.pt")
+
+    assert type(built) is nn.Sequential
+    assert torch.equal(built[6].weight, network[6].weight)
+
+
+WRAPS = {torch.compile: "torch.compile", nn.DataParallel: "nn.DataParallel"}
+
+
 # ---------------------------------------------------------------------------------------- refused
+
+
+def test_weights_that_are_there_twice_are_refused(network, tmp_path):
+    state = network.state_dict()
+    twice = {prefix + name: value for prefix in ("net.", "ema.") for name, value in state.items()}
+    torch.save({"state_dict": twice}, tmp_path / "w.pt")
+
+    with pytest.raises(ModelError, match=r"holds the weights 2 times, under ema\. and net\.: save"):
+        load_weights(network, tmp_path / "w.pt")
+
+
+def test_what_a_module_of_training_holds_besides_is_named(network, tmp_path):
+    stored = {f"net.{name}": value for name, value in network.state_dict().items()}
+    torch.save({"state_dict": stored | {"loss.weight": torch.ones(1)}}, tmp_path / "w.pt")
+
+    with pytest.raises(ModelError, match=r"do not fit the network; unexpected: loss\.weight$"):
+        load_weights(network, tmp_path / "w.pt")
 
 
 class Evil:
@@ -211,9 +246,28 @@ def test_a_network_that_torch_cannot_export_is_one_line():
         def forward(self, x):
             raise RuntimeError("two\nlines")
 
-    with pytest.raises(ModelError, match=r"torch cannot export the network .*two lines") as no:
+    with pytest.raises(ModelError, match=r"the network does not run on .*two lines; --shape") as no:
         export(Asks(), SHAPE, "torchscript")
     assert "\n" not in str(no.value)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_an_exporter_lacks_is_one_line_and_no_graph_is_printed(capfd):
+    network = nn.Sequential(nn.Conv3d(1, 2, 3), nn.AdaptiveAvgPool3d((3, 2, 1)), nn.Flatten())
+
+    with pytest.raises(ModelError, match=r"try --exporter dynamo, or write that part") as no:
+        export(network, SHAPE, "torchscript")
+    assert "\n" not in str(no.value)
+    assert ("", "") == tuple(capfd.readouterr())  # of C++ too
+
+
+def test_layers_that_do_not_know_their_sizes_are_refused(code):
+    code.write_text("from torch import nn\n\n\ndef lazy():\n    return nn.LazyLinear(1)\n")
+
+    with pytest.raises(
+        InputError, match=r"layers that know their sizes, got lazy ones: weight, bi"
+    ):
+        build(f"{code}:lazy")
 
 
 def mean(x):
@@ -237,7 +291,11 @@ UNFIT = {
     "batch": (by_the_batch, "torch cannot export the network|no look at other patches"),
     "two outputs": (lambda x: (mean(x), mean(x)), "expected one input and one output, got 1 and 2"),
     "maps": (lambda x: x, "expected one number for each patch, got an output of"),
-    "constant": (lambda x: torch.ones(2, 1), "expected one input and one output, got 0 and 1"),
+    "constant": (lambda x: torch.ones(2, 1), "depend on the patch, got a constant: forward"),
+    "larger": (
+        lambda x: mean(nn.functional.interpolate(x, scale_factor=2)),
+        "no model file may hold this graph .*operator 'Resize' .* that part with convolutions",
+    ),
 }
 
 
@@ -265,7 +323,7 @@ def test_a_network_of_two_inputs_is_refused():
         def forward(self, x, y):
             return mean(x) + y
 
-    with pytest.raises(ModelError, match="missing 1 required positional argument: 'y'"):
+    with pytest.raises(ModelError, match=r"the one argument of forward\(\): .* argument: 'y'"):
         export(Two(), SHAPE, "torchscript")
 
 

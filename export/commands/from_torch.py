@@ -59,8 +59,9 @@ def _run(options: argparse.Namespace, progress: Progress) -> Written | CardToFil
         return CardToFill()
     said, output = conventions(options), checked_output(options)
     from export.card_file import read_card
-    from export.from_torch import build, export, load_weights
+    from export.from_torch import build, export
     from export.imported import convert
+    from export.weights import load_weights
 
     card = read_card(options.card)
     network = build(options.factory)
