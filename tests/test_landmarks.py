@@ -172,6 +172,7 @@ REFUSED = [
     ("left,1,2,3\n", "no-header.csv", FormatError, "line 1: .*, got 'left', '1', '2', '3'$"),
     ("side,x,y,z\n", "no-rows.csv", InputError, "labelled left and right, found none"),
     (CSV + "left,1,2,3\n", "twice.csv", InputError, "line 4: expected one left point"),
+    (CSV.replace("right", "#right"), "hash.csv", FormatError, "line 3: expected no line that begi"),
     (CSV + "L,-9,-18,-14\n", "twice.csv", InputError, "line 4: .* a second one, 'L' after 'left'"),
     (CSV + "rigth,1,2,3\n", "slip.csv", FormatError, "line 4: expected the side .*, got 'rigth'"),
     ("side,x,y,z\n1,-9,2,3\n2,9,2,3\n", "f.csv", FormatError, "line 2: expected the side left"),

@@ -108,6 +108,13 @@ def test_a_line_of_names_that_can_be_split_in_two_ways_is_refused(text, message)
             "P1;left;2\nP2,left,3\n",
             [(2, "expected 3 cells between commas, as in the header, got semicolons")],
         ),
+        (
+            "#P1,left,2\n # P2,left\n",
+            [
+                (n, "expected no line that begins with #: take away the mark, or the line")
+                for n in (2, 3)
+            ],
+        ),
     ],
 )
 def test_a_row_of_another_width_is_a_problem_of_its_line(rows, problems):
@@ -131,7 +138,9 @@ def test_noise_does_not_fill_the_memory_with_messages():
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), max_size=6)
 tables = st.integers(2, 5).flatmap(
     lambda n: st.lists(
-        st.lists(cells, min_size=n, max_size=n).filter(lambda row: any(c.strip() for c in row)),
+        st.lists(cells, min_size=n, max_size=n).filter(
+            lambda row: any(c.strip() for c in row) and not row[0].lstrip().startswith("#")
+        ),
         min_size=1,
         max_size=5,
     )

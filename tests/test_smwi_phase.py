@@ -107,6 +107,23 @@ def test_echoes_in_two_units_are_refused(units, message):
         read_phase(echoes_in(*units), unit=units[0])
 
 
+@pytest.mark.parametrize("unit", [None, "full-range"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("low", "turn"), [(1.0, 1.0), (100.0, 200.0), (-3.0, 2.0), (10.0, 256.0)])
+def test_what_is_no_number_does_not_change_the_unit(unit, bad, low, turn):
+    """Before, it counted as 0, which widened a range that 0 is not in, and narrowed the phase."""
+    stored = (TRUE / (2 * math.pi) + 0.5) * turn + low
+    stored = np.floor(stored) if turn == 256 else stored
+    whole = read_phase(stored, unit=unit)
+    stored[3:9, 4, 5] = bad
+
+    phase = read_phase(stored, unit=unit)
+
+    assert whole.unit == phase.unit
+    np.testing.assert_array_equal(whole.radians[phase.finite], phase.radians[phase.finite])
+    assert (phase.radians[~phase.finite] == 0).all()
+
+
 @pytest.mark.parametrize("half", [0.1, 1.5, 2.5])
 def test_echoes_of_one_unit_need_not_all_fill_it(half):
     """A ramp, as of an early echo, does not go round: its ends never meet."""

@@ -23,6 +23,8 @@ SPELLINGS = [
     ("\u00e9", "e\u0301", ["Unicode form"]),
     ("\uff17", "7", ["Unicode form"]),
     ("a\u20131", "a-1", ["Unicode form"]),
+    ("\u0420007", "P7", ["letters that look alike", "leading zeros"]),
+    ("\u0391\u0412\u043e1", "abo1", ["case", "letters that look alike"]),
     ("P 1", "P1", ["spaces"]),
     ("sub-x", "x", ["a sub- prefix"]),
     ("sub_x", "sub-x", ["a sub- prefix"]),
@@ -71,6 +73,19 @@ def test_what_spreadsheets_and_systems_do_to_an_identity_keeps_the_person(name, 
         assert person(name) == person(unicodedata.normalize(form, name))
     assert person(f"{n}") == person("0" * zeros + f"{n}") == person(f"sub-{n}") == person(f"{n}.0")
     assert person(f"x{n}") == person(f"X{n}") == person(f" x {n:07d} ")
+
+
+@pytest.mark.parametrize(("one", "other"), [("PO7", "P07"), ("I2", "12"), ("sub-1l", "sub-11")])
+def test_letters_that_are_typed_for_digits_are_seen(tmp_path, one, other):
+    path = tmp_path / "table.csv"
+    path.write_text(f"participant_id,side\n{one},left\nOli,left\n0li,left\n{other},right\n")
+    with pytest.raises(TableError) as caught:
+        read_table(path)
+
+    assert [
+        "line 5: expected one spelling of each participant_id, got one that differs from line 2's "
+        "in O for 0, or l for 1, alone"
+    ] == list(caught.value.problems)
 
 
 @given(st.lists(st.integers(0, 10**6), unique=True))

@@ -195,6 +195,8 @@ def _rows(
 
 def _misplaced(cells: Sequence[str], line: str, delimiter: str, names: Sequence[str]) -> str | None:
     """Say what is wrong with the number of cells, or with where they stand."""
+    if cells[0].lstrip().startswith("#"):
+        return "expected no line that begins with #: take away the mark, or the line"
     n, beyond = len(names), [cell for cell in cells[len(names) :] if cell.strip()]
     if len(cells) == 1 < n:
         other = [name for mark, name in DELIMITERS.items() if mark != delimiter and mark in line]

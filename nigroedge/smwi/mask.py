@@ -67,7 +67,7 @@ def checked_mask(mask: npt.NDArray[Any], shape: tuple[int, ...]) -> Mask:
     Parameters
     ----------
     mask : ndarray
-        Two-valued, 0 outside; or a probability from 0 to 1. NaN is outside.
+        Two-valued, 0 outside; or a probability from 0 to 1.
     shape : (int, int, int)
         The slab's.
 
@@ -76,15 +76,21 @@ def checked_mask(mask: npt.NDArray[Any], shape: tuple[int, ...]) -> Mask:
     GeometryError
         If its shape is not the slab's, or no voxel of the slab is in it.
     InputError
-        If it is neither two-valued nor a probability.
+        If it is neither two-valued nor a probability, or not finite somewhere.
     """
     if mask.shape != shape:
         raise GeometryError(f"expected a mask of shape {shape}, got {mask.shape}")
-    values = np.nan_to_num(np.asarray(mask, np.float32), nan=0.0, posinf=np.inf, neginf=-np.inf)
+    values = np.asarray(mask, np.float32)
+    n_unknown = values.size - int(np.count_nonzero(np.isfinite(values)))
+    if n_unknown:
+        raise InputError(
+            f"expected a mask of finite numbers, got NaN or infinity in {n_unknown} voxels: "
+            f"whether they are in it cannot be told"
+        )
     low, high = float(values.min()), float(values.max())
     if _is_probability(low, high):
         inside = values >= PROBABLE
-    elif low >= 0 and np.isfinite(high) and np.isin(values, (0.0, high)).all():
+    elif low >= 0 and np.isin(values, (0.0, high)).all():
         inside = values > 0
     else:
         raise InputError(

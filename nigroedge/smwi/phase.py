@@ -96,8 +96,11 @@ def read_phase(stored: npt.NDArray[Any], *, unit: str | None = None) -> Phase:
             f"expected phase to be mostly numbers, got {100 * (1 - finite.mean()):.0f} % NaN or "
             f"infinite"
         )
-    values = np.where(finite, values, np.float32(0))
-    low, high = float(values.min()), float(values.max())
+    low, high = float(values[finite].min()), float(values[finite].max())
+    # What is no number counts as amid the range, and as whole a number as its ends.
+    middle = (low + high) / 2
+    amid = round(middle) if low.is_integer() and high.is_integer() else middle
+    values = np.where(finite, values, np.float32(amid))
     if low == high:
         raise InputError(f"expected a phase image, got {low + 0.0:g} in every voxel")
     name = _named(unit, low, high) if unit is not None else _detected(values, low, high)

@@ -12,12 +12,24 @@ import re
 import unicodedata
 from collections.abc import Callable
 
+#: Cyrillic and Greek letters that look like Latin ones, large or small (of Unicode's confusables).
+_ALIKE = {
+    ord(form(other)): form(latin)
+    for other, latin in zip(
+        "авекмнорстухіјѕαβεζηικμνορτυχ", "abekmhopctyxijsabezhikmnoptyx", strict=True
+    )
+    for form in (str.lower, str.upper)
+}
+#: Letters that are typed for digits beside digits.
+_FOR_DIGITS = str.maketrans("oil", "011")
+
 #: What may differ between two spellings of one identity, in the order in which it is taken away.
 #: Folding case may leave a text that is not composed, so that is done again.
 _STEPS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("Unicode form", lambda text: _composed(text)),
     ("case", str.casefold),
     ("Unicode form", lambda text: _composed(text)),
+    ("letters that look alike", lambda text: text.translate(_ALIKE)),
     ("spaces", lambda text: "".join(text.split())),
     ("an apostrophe", lambda text: re.sub(r"^['\u2019](?=[0-9])", "", text)),
     ("a hyphen or underscore", lambda text: re.sub(r"(?<!^sub)[-_]+", "-", text)),
@@ -35,6 +47,18 @@ def person(identity: str) -> str:
     ('7', '7', '7')
     """
     return _without(identity, None)
+
+
+def looks(identity: str) -> str:
+    """Give an identity with digits for the letters that are typed for them, O for 0 and l for 1.
+
+    >>> looks("PO7"), looks("P07"), looks("Polly")
+    ('p07', 'p07', 'polly')
+    """
+    text = _composed(_composed(identity).casefold())
+    return re.sub(
+        r"[oil]+(?=[0-9])|(?<=[0-9])[oil]+", lambda found: found[0].translate(_FOR_DIGITS), text
+    )
 
 
 def differences(one: str, other: str) -> list[str]:

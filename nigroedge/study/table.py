@@ -37,7 +37,7 @@ from nigroedge.io.sides import Side, sides_in
 from nigroedge.io.writing import write_file
 from nigroedge.names import quoted
 from nigroedge.pipeline import MAX_SBR, MIN_SBR
-from nigroedge.study.identity import differences, person
+from nigroedge.study.identity import differences, looks, person
 
 Reading = Literal["intact", "lost"]
 Spect = Literal["normal", "abnormal"]
@@ -402,6 +402,15 @@ def _respelled(rows: Iterable[Row]) -> Iterator[tuple[int, str]]:
                 row.line,
                 f"expected one spelling of each participant_id, got one that differs from line "
                 f"{like.line}'s in {differing} alone",
+            )
+    seen: dict[str, Row] = {}
+    for row in first.values():
+        like = seen.setdefault(looks(row.participant_id), row)
+        if like is not row:
+            yield (
+                row.line,
+                f"expected one spelling of each participant_id, got one that differs from line "
+                f"{like.line}'s in O for 0, or l for 1, alone",
             )
 
 
