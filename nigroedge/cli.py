@@ -147,6 +147,8 @@ class Program:
             return complain.of_memory(error)
         except ImportError as error:
             return self._not_imported(error, complain)
+        except SystemError as error:  # as Python says it of a C function that got no memory
+            return complain.of_memory(error) if _is_limited() else complain.of_a_bug(error)
         except Exception as error:
             return complain.of_a_bug(error)
 
@@ -234,6 +236,15 @@ def _abandon(stream: TextIO | None) -> None:
     if stream is not None:
         with contextlib.suppress(OSError, ValueError):  # ValueError: a stream without a file
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _is_limited() -> bool:
+    """Whether this process may take less memory than there is."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return False
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
 @dataclass(frozen=True)

@@ -283,6 +283,20 @@ def test_memory_that_torch_does_not_get_is_no_bug_of_ours(capsys, monkeypatch):
     assert "expected enough memory, got none: [enforce fail" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("limited", "code"), [(True, 1), (False, 3)])
+def test_what_python_says_of_a_library_without_memory_is_no_bug_under_a_limit(
+    capsys, monkeypatch, limited, code
+):
+    """So ended `smwi` at 110 MB."""
+    monkeypatch.setattr(
+        cli, "_run", lambda *_: _raise(SystemError("error return without exception set"))
+    )
+    monkeypatch.setattr(cli, "_is_limited", lambda: limited)
+
+    assert code == cli.main(["info"])
+    assert ("expected enough memory" in capsys.readouterr().err) == limited
+
+
 def test_what_cannot_be_imported_is_a_bug_if_it_is_ours(capsys, monkeypatch):
     for error, code, words in (
         (

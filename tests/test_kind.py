@@ -205,3 +205,8 @@ def test_an_image_with_a_broken_header_is_not_told_to_be_one(tmp_path):
         FormatError, match="expected a NIfTI-1 or NIfTI-2 file, found no such header"
     ):
         load_volume(tmp_path / "x.nii")
+
+
+def test_a_model_in_place_of_an_image_is_named():
+    with pytest.raises(FormatError, match=r"got an ONNX model: --model takes it$"):
+        load_volume(REFERENCE)

@@ -258,6 +258,12 @@ REFUSED = [
     ('{"markups": [{}]}', "bare.mrk.json", FormatError, r"controlPoints' in markups\[0\]"),
     (markups(), "none.mrk.json", InputError, "labelled left and right, found none"),
     (markups(3), "odd.mrk.json", FormatError, r"Points\[0\]: expected a control point"),
+    (
+        markups(point("left\ud800")),
+        "half.mrk.json",
+        FormatError,
+        r"Points\[0\]: expected a label of",
+    ),
     (markups(point(label=7)), "label.mrk.json", FormatError, r"Points\[0\]: expected a label of t"),
     (markups(point(), point("L")), "twice.mrk.json", InputError, r"Points\[1\]: expected one"),
     (markups(point(), other("F-2")), "half.mrk.json", InputError, r"\[1\]: .* got 'F-2'"),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nigroedge.errors import InputError
+from nigroedge.errors import FormatError, InputError
 from nigroedge.io import nifti
 from nigroedge.io.nifti import load_series, load_volume, save_volume
 from nigroedge.volume import STORED_DTYPES, Volume
@@ -119,10 +119,23 @@ def test_gzip_of_several_members_padded_with_zeros(written):
 
 
 def test_a_block_of_padding_after_the_voxels_is_allowed(written):
-    content = nifti_bytes(VOXELS) + bytes(nifti.MAX_TRAILING_BYTES)
+    voxels = np.arange(128 * 128 * 20, dtype="<i2").reshape(128, 128, 20)  # a slice has 5120 bytes
+    content = nifti_bytes(voxels) + bytes(nifti.MAX_TRAILING_BYTES)
 
-    assert VOXELS.tolist() == load_volume(written(content)).voxels.tolist()
-    assert VOXELS.tolist() == load_volume(written(gzip.compress(content))).voxels.tolist()
+    assert (voxels == load_volume(written(content)).voxels).all()
+    assert (voxels == load_volume(written(gzip.compress(content))).voxels).all()
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_header_that_leaves_a_slice_out_is_refused_however_small(written, axis):
+    """Before, up to 4096 bytes of voxels passed for padding."""
+    voxels = np.arange(8 * 7 * 6, dtype="<i2").reshape(8, 7, 6)
+    whole = nifti_bytes(voxels)
+    less = nifti_bytes(np.delete(voxels, -1, axis))
+
+    load_volume(written(less + bytes(7 * 6 * 2 - 20)))
+    with pytest.raises(FormatError, match=r"more than \d+ bytes beyond them"):
+        load_volume(written(less[:352] + whole[352:]))
 
 
 def test_nothing_of_the_header_reaches_a_log_or_the_terminal(written, caplog, capfd):

@@ -89,7 +89,7 @@ def test_a_list_of_times_is_of_one_file_of_all_echoes():
         ((0.01, 0.01, 0.03), TIMES, r"0\.01 s for 'mag0\.nii' and for 'mag1\.nii'"),
         (([0.01, 0.02], 0.02, 0.03), TIMES, r"a file of one echo, .* got 2 in .*'mag0\.nii'"),
         (([0.01, 0.02],), ([0.02, 0.01],), "got 0.01, 0.02 s and 0.02, 0.01 s"),
-        ((None, 0.02), (None, 0.02), r"expected EchoTime in a sidecar of 'phase0\.nii', got None"),
+        ((None, 0.02), (None, 0.02), r"expected EchoTime in a sidecar of 'phase0\.nii', got none$"),
         (("0.01", 0.02), (0.01, 0.02), r"EchoTime in a sidecar of 'mag0\.nii', got '0\.01'"),
         ((0.01, True), (0.01, 0.02), r"EchoTime in a sidecar of 'mag1\.nii', got True"),
         ((0.01, float("nan")), (0.01, 0.02), "got nan"),
@@ -109,6 +109,8 @@ def test_times_that_leave_a_doubt_are_refused(mag, phase, message):
     [
         ({"MagneticFieldStrength": [7, 3, 3]}, r"got 7 for 'mag0\.nii' and 3 for 'mag1\.nii'"),
         ({"RepetitionTime": [0.088, 0.088, 0.05]}, r"0\.088 for 'mag0\.nii' and 0\.05 for 'mag2"),
+        ({"RepetitionTime": 0.03}, r"longer than the last echo time, 0\.03 s, got 0\.03 s .*mag0"),
+        ({"RepetitionTime": 0}, r"longer than the last echo time"),
         ({"FlipAngle": [10, 20, 10]}, "one FlipAngle in all sidecars of a scan, got 10"),
         ({"ImagingFrequency": 63.87}, r"127\.7 MHz with a Magnetic.* of 3 T, got 63\.87"),
         ({"ImageType": ["P"]}, r"ImageType of magnitude in a sidecar of 'mag0\.nii', got \['P'\]"),
@@ -197,12 +199,13 @@ def test_sidecars_that_bear_out_what_is_given_are_taken():
     [
         (TIMES[::-1], TIMES, 3, r"given, 0\.01 s, in every sidecar, got 0\.03 s .*'mag0\.nii'"),
         (TIMES, (0.004, 0.008, 0.012), 3, r"given, 0\.004 s, in every sidecar, got 0\.01 s"),
+        (TIMES, (0.01, 0.02, 0.09), 3, r"RepetitionTime longer than the last echo time, 0\.09 s"),
         (TIMES, TIMES, 7, r"the field strength that is given, 7 T, in every sidecar, got 3"),
     ],
 )
 def test_sidecars_that_contradict_what_is_given_are_refused(mag, given, tesla, message):
     with pytest.raises(InputError, match=message):
-        check_given(images("mag", mag), images("phase"), given, tesla)
+        check_given(images("mag", mag), images("phase", RepetitionTime=0.088), given, tesla)
 
 
 def test_a_phase_beside_which_it_says_magnitude_is_refused():

@@ -31,6 +31,24 @@ def make_subject(root, *, suffix="MEGRE", session=None, n_echoes=3, said=None, i
     return root / "sub-01"
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [("sub-01", "sub-02", "images of sub-02 in its folder"), ("ses-a", "ses-b", "of ses-b in its")],
+)
+def test_a_folder_of_another_subject_or_session_than_its_images_is_refused(
+    tmp_path, old, new, message
+):
+    """Before, the images of one person came out under the folder of another in silence."""
+    subject = make_subject(tmp_path, session="a")
+    anat = next(subject.rglob("anat"))
+    moved = tmp_path / anat.relative_to(tmp_path).as_posix().replace(old, new)
+    moved.parent.mkdir(parents=True, exist_ok=True)
+    anat.rename(moved)
+
+    with pytest.raises(InputError, match=rf"{message}.*got 'sub-01_ses-a_echo-1_part-mag"):
+        find_scan(moved.parent.parent if new.startswith("sub") else moved.parent)
+
+
 @pytest.mark.parametrize("suffix", ["MEGRE", "T2starw"])
 @pytest.mark.parametrize("session", [None, "a"])
 def test_echoes_are_found_and_ordered_by_time(tmp_path, suffix, session):
@@ -241,7 +259,7 @@ def test_a_scan_is_found_in_every_layout(tmp_path, folder, is_described, named, 
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"EchoTime": None}, "expected EchoTime in a sidecar .* got None"),
+        ({"EchoTime": None}, "expected EchoTime in a sidecar .* got none$"),
         ({"MagneticFieldStrength": "3"}, "MagneticFieldStrength.*got '3'"),
         ({"Units": "Hz"}, "a field map is no phase"),
     ],

@@ -47,6 +47,28 @@ def test_every_image_has_its_sidecar_and_the_folder_says_what_it_is(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("said", "is_raw"),
+    [
+        ("{}", True),
+        ('{"DatasetType": "raw", "GeneratedBy": [{"Name": "a converter"}]}', True),
+        ('{"DatasetType": "study"}', True),
+        ('{"DatasetType": "derivative"}', False),
+        ('{"PipelineDescription": {"Name": "of old"}}', False),
+        (None, False),
+    ],
+)
+def test_derivatives_are_not_written_among_raw_data(tmp_path, capsys, said, is_raw):
+    """Before, `--out` of the raw dataset itself mixed both, in silence."""
+    if said is not None:
+        (tmp_path / "dataset_description.json").write_text(said)
+    assert 1 == main(["smwi", "--bids", str(tmp_path / "sub-1"), "--out", str(tmp_path)])
+
+    error = capsys.readouterr().err
+    assert ("expected a folder of derivatives" in error) == is_raw
+    assert ("expected the folder of a BIDS subject" in error) != is_raw
+
+
 @pytest.mark.parametrize("nth", [0, 1, 7, 15, 16])
 def test_a_disk_that_is_full_at_any_file_leaves_nothing(tmp_path, monkeypatch, nth):
     calls = iter(range(100))

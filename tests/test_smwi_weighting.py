@@ -49,7 +49,15 @@ def test_nan_becomes_zero():
     assert [0.0] == weight_magnitude(nan, np.zeros(1, np.float32)).tolist()
 
 
-@pytest.mark.parametrize("wrong", [{"threshold_ppm": 0.0}, {"power": -1.0}, {"power": np.nan}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"threshold_ppm": 0.0}, {"threshold_ppm": 1e-9}, {"threshold_ppm": 1e3}),
+        *({"power": -1.0}, {"power": np.nan}, {"power": 1e9}, {"power": np.inf}),
+    ],
+)
 def test_parameters_without_meaning_are_refused(wrong):
-    with pytest.raises(InputError, match="positive"):
+    with pytest.raises(
+        InputError, match=r"expected a (threshold of χ of 0\.05 to 10|power of the)"
+    ):
         weight_magnitude(np.ones(1, np.float32), np.ones(1, np.float32), **wrong)

@@ -74,11 +74,15 @@ def kind_of(start: bytes) -> str | None:
     """
     if _is_nifti(start) or _is_nifti(_gunzipped(start)):
         return NIFTI
-    return kind_but_nifti(start)
+    return _kind_but_nifti(start)
 
 
-def kind_but_nifti(start: bytes) -> str | None:
-    """Say what `kind_of` says, where a NIfTI image was expected: not that one came."""
+def kind_of_no_image(start: bytes) -> str | None:
+    """Say what a file is where a NIfTI image was expected and none came."""
+    return "an ONNX model: --model takes it" if _is_onnx(start) else _kind_but_nifti(start)
+
+
+def _kind_but_nifti(start: bytes) -> str | None:
     for (place, magic), said in _SIGNATURES.items():
         if start[place : place + len(magic)] == magic:
             return said
@@ -133,6 +137,14 @@ def _is_mgh(start: bytes) -> bool:
     version, *dims, voxel_type = struct.unpack(">6i", start[:24])
     return version == 1 and all(1 <= n < 1 << 16 for n in dims) and voxel_type in _MGH_TYPES
 
+
+def _is_onnx(start: bytes) -> bool:
+    """ModelProto of onnx.proto: ir_version (field 1), a small number, and a field of bytes."""
+    return len(start) > 2 and start[0] == 0x08 and start[1] < 0x40 and start[2] in _ONNX_TAGS
+
+
+#: Tags of ModelProto's producer_name, producer_version, domain, graph and opset_import.
+_ONNX_TAGS = (0x12, 0x1A, 0x22, 0x3A, 0x42)
 
 #: What is no fixed text at a fixed place.
 _PATTERNS: Mapping[str, Callable[[bytes], object]] = {

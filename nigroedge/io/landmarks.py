@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
@@ -62,6 +63,8 @@ _EXPECTED_COLUMNS = (
     "expected the columns side,x,y,z (RAS mm), or those of 3-D Slicer, label,l,p,s or label,r,a,s"
 )
 _MAX_COLUMNS_SHOWN = 10
+#: Half a character, which JSON can escape and no text has.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _EXPECTED_POSITION = "expected a position of three numbers in mm"
 
 
@@ -177,7 +180,7 @@ def _control_point(point: object, markup: dict[str, Any], where: str) -> Labelle
     if not isinstance(point, dict):
         raise FormatError(f"{where}: expected a control point, got something else")
     label = point.get("label", "")
-    if not isinstance(label, str):
+    if not isinstance(label, str) or _SURROGATE.search(label):
         raise FormatError(f"{where}: expected a label of text, got something else")
     system = markup.get("coordinateSystem")
     if not isinstance(system, str) or system not in _TO_RAS:

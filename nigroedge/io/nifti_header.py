@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 #: Bytes that hold a header of either version.
 MAX_HEADER_BYTES = 540
 
-#: Bytes that may follow the voxels: some programs pad a file to a block. More of them mean that the
-#: header describes less than the file holds.
+#: Bytes that may follow the voxels: some programs pad a file to a block. More of them, or as many
+#: as a slice along any axis has, mean that the header describes less than the file holds.
 MAX_TRAILING_BYTES = 4096
 
 #: How far a corner of the volume may move from sform to qform before they are said to disagree.
@@ -103,10 +103,12 @@ class Layout(NamedTuple):
             raise FormatError(
                 f"{said}, but the file holds {size} bytes: cut short, or the header is wrong"
             )
-        if size > self.end + MAX_TRAILING_BYTES:
+        slice_bytes = (self.end - self.offset) // max(self.shape)
+        if size >= self.end + min(MAX_TRAILING_BYTES + 1, slice_bytes):
+            more = min(MAX_TRAILING_BYTES, slice_bytes - 1)
             raise FormatError(
-                f"{said}, but the file holds more than {MAX_TRAILING_BYTES} bytes beyond them: the "
-                f"header is wrong"
+                f"{said}, but the file holds more than {more} bytes beyond them: the header is "
+                f"wrong"
             )
 
 
@@ -201,9 +203,9 @@ def _recognise(content: bytes) -> tuple[_Version, Order]:
         size = int(np.frombuffer(content[:4].ljust(4, b"\0"), f"{order}i4")[0])
         if size in _VERSIONS and len(content) >= size:
             return _VERSIONS[size], order
-    from nigroedge.io.kind import kind_but_nifti  # where something is wrong already
+    from nigroedge.io.kind import kind_of_no_image  # where something is wrong already
 
-    found = kind_but_nifti(content)
+    found = kind_of_no_image(content)
     got = "found no such header" if found is None else f"got {found}"
     raise FormatError(f"expected a NIfTI-1 or NIfTI-2 file, {got}")
 

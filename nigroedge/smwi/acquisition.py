@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nigroedge.errors import InputError
-from nigroedge.smwi.agreement import agreed_phase_unit, check_agreement, same_times
+from nigroedge.smwi.agreement import (
+    agreed_phase_unit,
+    check_agreement,
+    check_repetition,
+    same_times,
+)
 from nigroedge.smwi.echo_image import EchoImage
 from nigroedge.smwi.echo_numbers import check_numbers
 
@@ -62,6 +67,7 @@ class Acquisition:
             raise phase[0].lacks("MagneticFieldStrength")
         paired = _one_file_each if len(phase) == 1 else _paired
         paths, times = paired(magnitude, phase)
+        check_repetition(images, max(times))
         return cls(*paths, times, field_strength, agreed_phase_unit(phase))
 
 

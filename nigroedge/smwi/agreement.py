@@ -44,6 +44,23 @@ def check_agreement(images: Sequence[EchoImage]) -> None:
         _check_kind(image)
 
 
+def check_repetition(images: Sequence[EchoImage], last_s: float) -> None:
+    """Refuse a RepetitionTime that is over before the last echo, at `last_s`, comes.
+
+    Raises
+    ------
+    InputError
+        With the file; one of the two times is in another unit, or of another scan.
+    """
+    for image in images:
+        repetition_s = _shared_number(image, "RepetitionTime")
+        if repetition_s is not None and repetition_s <= last_s:
+            raise InputError(
+                f"expected a RepetitionTime longer than the last echo time, {last_s:g} s, got "
+                f"{repetition_s:g} s in a sidecar of {image.name}"
+            )
+
+
 def check_given(
     magnitude: Sequence[EchoImage],
     phase: Sequence[EchoImage],
@@ -66,6 +83,7 @@ def check_given(
     """
     images = (*magnitude, *phase)
     check_agreement(images)
+    check_repetition(images, max(echo_times_s))
     for image in images:
         said = image.number("MagneticFieldStrength")
         if said is not None and not _is_close(said, field_strength_t, "MagneticFieldStrength"):

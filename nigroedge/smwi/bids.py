@@ -27,6 +27,7 @@ PARTS = ("mag", "phase", None)
 CARTESIAN = ("real", "imag")
 
 _ENTITY = re.compile(r"([a-zA-Z]+)-([a-zA-Z0-9+]+)")
+_FOLDER = re.compile(r"(sub|ses)-([a-zA-Z0-9+]+)")
 _LABEL = re.compile(r"[a-zA-Z0-9]+")
 
 
@@ -50,7 +51,8 @@ def find_scan(folder: Path) -> RawScan:
     ------
     InputError
         If there is none, or more than one, a part is missing, there are two files for one image,
-        echoes of the two parts differ, or sidecars contradict each other (see `Acquisition.of`).
+        a name is of another subject or session than its folder, echoes of the two parts differ, or
+        sidecars contradict each other (see `Acquisition.of`).
     FormatError
         If a sidecar is no JSON object, or says two things of one key; so do two of one level.
     """
@@ -95,6 +97,8 @@ def _part_of(path: Path) -> str | None:
 
 
 def _scan(paths: Sequence[Path], folder: Path) -> RawScan:
+    for path in paths:
+        _check_folders(path)
     magnitude = _by_echo(paths, "mag") or _by_echo(paths, None)
     phase = _by_echo(paths, "phase")
     if not phase:
@@ -111,6 +115,18 @@ def _scan(paths: Sequence[Path], folder: Path) -> RawScan:
     entities, _ = parse_name(found.phase[0])
     shared = {key: value for key, value in entities.items() if key not in ("echo", "part")}
     return RawScan(**vars(found), entities=shared)
+
+
+def _check_folders(path: Path) -> None:
+    """Refuse an image in the folder of another subject or session than its name says."""
+    entities, _ = parse_name(path)
+    found = (_FOLDER.fullmatch(part) for part in path.absolute().parts)
+    folders = {folder[1]: folder[2] for folder in found if folder}
+    for key, label in folders.items():
+        if entities.get(key, label) != label:
+            raise InputError(
+                f"expected images of {key}-{label} in its folder, got {quoted(path.name)}"
+            )
 
 
 def _by_echo(paths: Sequence[Path], part: str | None) -> dict[str, Path]:

@@ -106,14 +106,15 @@ def _run(options: argparse.Namespace, progress: Progress) -> _Made:
     """Read, reconstruct, write."""
     _check_usage(options)
     from nigroedge.smwi.bids import checked_label
-    from nigroedge.smwi.outputs import check_outputs, output_paths, write_outputs
+    from nigroedge.smwi.outputs import check_dataset, check_outputs, output_paths, write_outputs
     from nigroedge.smwi.reconstruction import reconstruct
 
     entities = {"sub": checked_label(options.subject or "unknown")}
+    out = Path(options.out)
+    check_dataset(out)
     scan, found = _scan(options)
     if options.subject is None:
         entities = found or entities
-    out = Path(options.out)
     paths = output_paths(out, entities, figure=options.figure)
     check_outputs(paths)
     if options.figure:

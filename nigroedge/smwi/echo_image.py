@@ -138,4 +138,5 @@ class EchoImage:
 
     def lacks(self, key: str, value: Any = None) -> InputError:
         """Give the error of a key that is needed, and what came in its place."""
-        return InputError(f"expected {key} in a sidecar of {self.name}, got {value!r}")
+        got = "none" if value is None else repr(value)
+        return InputError(f"expected {key} in a sidecar of {self.name}, got {got}")

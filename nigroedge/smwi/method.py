@@ -18,7 +18,7 @@ from nigroedge.smwi.dipole import TKD_THRESHOLD
 from nigroedge.smwi.mask import OPENING_MM
 from nigroedge.smwi.single_step import FINE_STOPPING, RADII_MM
 from nigroedge.smwi.tv import TvOptions
-from nigroedge.smwi.weighting import CHI_THRESHOLD_PPM, POWER
+from nigroedge.smwi.weighting import CHI_THRESHOLD_PPM, POWER, check_weighting
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class Method:
     Raises
     ------
     InputError
-        If a single step is to end in another inversion than 'tv'.
+        If a single step is to end in another inversion than 'tv', or the mask would leave nothing
+        to see (`check_weighting`).
     """
 
     unwrap: Literal["laplacian", "exact"]
@@ -65,6 +66,7 @@ class Method:
     margin_mm: float = 24.0
 
     def __post_init__(self) -> None:
+        check_weighting(self.chi_threshold_ppm, self.power)
         if self.background == "single-step" and self.dipole != "tv":
             raise InputError(
                 f"expected dipole='tv' with background='single-step', got dipole={self.dipole!r}"

@@ -16,10 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 import nigroedge
+from nigroedge.errors import InputError
 from nigroedge.io.nifti import save_volume
 from nigroedge.io.writing import check_writable, together, write_file
+from nigroedge.names import quoted
 from nigroedge.smwi.bids import derivative_stem
 from nigroedge.smwi.reconstruction import SmwiResult
+from nigroedge.smwi.sidecar import read_object
 from nigroedge.volume import Volume
 
 #: End of the name → field of SmwiResult, and what the sidecar says of it.
@@ -36,6 +39,9 @@ IMAGES: dict[str, tuple[str, dict[str, str]]] = {
 
 
 _FIGURE = "desc-stages_figure"
+_DESCRIPTION = "dataset_description.json"
+#: Keys of derivatives alone, before BIDS 1.4 had DatasetType and since.
+_DERIVED = {"GeneratedBy", "PipelineDescription"}
 
 
 def output_paths(
@@ -56,6 +62,28 @@ def check_outputs(paths: Iterable[Path]) -> None:
         If one is there already, or its folder cannot be made or written to.
     """
     check_writable(each for path in paths for each in (path, *_sidecar(path)))
+
+
+def check_dataset(out: Path) -> None:
+    """Refuse to write derivatives among raw data.
+
+    Raises
+    ------
+    InputError
+        If the folder's dataset_description.json does not say that it holds derivatives.
+    FormatError
+        If that file is no JSON object.
+    """
+    path = out / _DESCRIPTION
+    if not path.is_file():
+        return
+    said = read_object(path)
+    kind = said.get("DatasetType", "derivative" if _DERIVED & said.keys() else "raw")
+    if kind != "derivative":
+        raise InputError(
+            f"expected a folder of derivatives, got {quoted(out)}, whose {_DESCRIPTION} says that "
+            f"it holds other data: name another, such as {quoted(out / 'derivatives' / 'smwi')}"
+        )
 
 
 def write_outputs(
@@ -103,4 +131,4 @@ def _describe_dataset(out: Path, write: Callable[..., None] = write_file) -> Non
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": "nigroedge", "Version": nigroedge.__version__}],
     }
-    write(out / "dataset_description.json", _json(said), if_exists="keep")
+    write(out / _DESCRIPTION, _json(said), if_exists="keep")

@@ -40,13 +40,31 @@ _KEY = re.compile(r'"([^"\\\n]*)"\s*:')
 def read_sidecar(path: Path) -> dict[str, Any]:
     """Give what a sidecar says of KEYS; what it says is missing it does not say.
 
+    Raises
+    ------
+    FormatError
+        As `read_object`, or if it says two things of one of KEYS.
+    InputError
+        As `read_object`.
+    """
+    said = read_object(path)
+    for key, (first, second) in said.twice.items():
+        if key in KEYS:
+            raise FormatError(
+                f"{quoted(path.name)}: expected {key} once, got it twice: {first!r} and {second!r}"
+            )
+    return {key: said[key] for key in said if key in KEYS and not _is_missing(said[key])}
+
+
+def read_object(path: Path) -> JsonObject:
+    """Give the JSON object of a file.
+
     Bytes that are no text, control characters and lone backslashes within strings are read around.
 
     Raises
     ------
     FormatError
-        If it is no JSON object, with line, column and the key before, or says two things of one
-        key.
+        If it is no JSON object, with line, column and the key before.
     InputError
         If it cannot be read or is longer than MAX_SIDECAR_BYTES.
     """
@@ -61,21 +79,16 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         raise FormatError(f"{quoted(path.name)}: expected JSON, but {_place(error)}") from error
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{quoted(path.name)}: expected JSON, got something else") from error
-    if not isinstance(said, _Object):
+    if not isinstance(said, JsonObject):
         raise FormatError(f"{quoted(path.name)}: expected a JSON object, got {type(said).__name__}")
-    for key, (first, second) in said.twice.items():
-        if key in KEYS:
-            raise FormatError(
-                f"{quoted(path.name)}: expected {key} once, got it twice: {first!r} and {second!r}"
-            )
-    return {key: said[key] for key in said if key in KEYS and not _is_missing(said[key])}
+    return said
 
 
 def _is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, str) and value.strip().lower() in MISSING)
 
 
-class _Object(dict[str, Any]):
+class JsonObject(dict[str, Any]):
     """A JSON object that remembers keys of which it says two things."""
 
     def __init__(self, pairs: Iterable[tuple[str, Any]]) -> None:
@@ -88,7 +101,7 @@ class _Object(dict[str, Any]):
 
 
 def _parsed(text: str) -> Any:
-    decoder = json.JSONDecoder(strict=False, object_pairs_hook=_Object)
+    decoder = json.JSONDecoder(strict=False, object_pairs_hook=JsonObject)
     try:
         return decoder.decode(text)
     except json.JSONDecodeError:

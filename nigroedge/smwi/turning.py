@@ -24,7 +24,7 @@ from nigroedge.smwi.differences import neighbours
 from nigroedge.smwi.fourier import Floats, Mask
 
 #: Pairs of neighbours that are looked at: so many say a time to a few per cent at an SNR of 10.
-MAX_PAIRS = 300_000
+MAX_PAIRS = 150_000
 #: Radians. Neighbours that differ by more in some echo are left out: fat beside water, or so noisy
 #: that whole turns cannot be told.
 MAX_STEP = math.pi / 2
