@@ -197,6 +197,20 @@ def test_what_is_saved_is_what_is_loaded(tmp_path_factory, image, name):
     assert volume.affine.tolist() == again.affine.tolist()
 
 
+@pytest.mark.parametrize(("name", "is_gzip"), [("image.nii", False), ("image.nii.gz", True)])
+def test_a_file_is_gzip_where_its_name_says_so_as_nibabel_reads_it(tmp_path, name, is_gzip):
+    voxels = np.zeros((20, 20, 20), "<i2")
+    voxels[3, 4, 5] = 7
+    save_volume(Volume(voxels, LPS_AFFINE), tmp_path / name)
+    content = (tmp_path / name).read_bytes()
+
+    assert is_gzip == content.startswith(b"\x1f\x8b")
+    assert len(content) < 1000 if is_gzip else len(content) == 352 + voxels.nbytes
+    theirs = nibabel.load(tmp_path / name)
+    assert np.array_equal(voxels, theirs.dataobj)
+    assert np.array_equal(LPS_AFFINE, theirs.affine)
+
+
 def test_saving_never_overwrites(written):
     path = written(b"precious")
     with pytest.raises(InputError, match="expected a new file"):

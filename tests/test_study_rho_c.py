@@ -93,12 +93,12 @@ def rho_c_of(moments):
     return concordance_of_moments(covariance, variance_x, variance_y, mean_x - mean_y)
 
 
-@pytest.mark.parametrize("rho", [-0.6, 0.3, 0.7443, 0.98])
-@pytest.mark.parametrize(("mean", "sd"), [(0, 1), (0.5, 1), (0.2, 0.6), (-1, 2)])
-def test_lins_variance_is_that_of_the_delta_method(rho, mean, sd):
-    # Independent of the printed formula: gradient of ρc in the moments of a bivariate normal
-    # sample, and their asymptotic covariance, by n: cov(x̄, ȳ) = Σ, cov(s_ij, s_kl) =
-    # σ_ik σ_jl + σ_il σ_jk.
+def delta_variance(rho, mean, sd):
+    """Variance of ρc, times n, by the delta method: none of the printed formula.
+
+    Gradient of ρc in the moments of a bivariate normal sample, and their asymptotic covariance, by
+    n: cov(x̄, ȳ) = Σ, cov(s_ij, s_kl) = σ_ik σ_jl + σ_il σ_jk.
+    """
     s = np.array([[1, rho * sd], [rho * sd, sd**2]])
     pairs = [(0, 0), (1, 1), (0, 1)]
     covariance = np.zeros((5, 5))
@@ -110,16 +110,35 @@ def test_lins_variance_is_that_of_the_delta_method(rho, mean, sd):
     gradient = np.array(
         [(rho_c_of(at + step * e) - rho_c_of(at - step * e)) / (2 * step) for e in np.eye(5)]
     )
+    return gradient @ covariance @ gradient
+
+
+@pytest.mark.parametrize("rho", [-0.6, 0.3, 0.7443, 0.98])
+@pytest.mark.parametrize(("mean", "sd"), [(0, 1), (0.5, 1), (0.2, 0.6), (-1, 2)])
+def test_lins_variance_is_that_of_the_delta_method(rho, mean, sd):
+    rho_c = rho_c_of(moments_of(rho, mean, sd))
 
     # Central differences of step 1e-6 are good to about 1e-9.
-    assert lin_variance(rho_c_of(at), rho, mean**2 / sd) == pytest.approx(
-        gradient @ covariance @ gradient, rel=1e-6
+    assert lin_variance(rho_c, rho, mean**2 / sd) == pytest.approx(
+        delta_variance(rho, mean, sd), rel=1e-6
     )
 
 
 def drawn(rng, n, rho=0.75, shift=0.3, sd=0.8):
     x = rng.standard_normal(n)
     return x, shift + sd * (rho * x + np.sqrt(1 - rho**2) * rng.standard_normal(n))
+
+
+@given(st.integers(0, 99), st.integers(4, 30), st.floats(-2, 2), st.floats(0.3, 30))
+def test_lins_interval_is_1_96_sds_about_atanh_of_rho_c_in_any_unit(seed, n, shift, unit):
+    x, y = unit * np.array(drawn(np.random.default_rng(seed), n, shift=shift))
+    rho_c, found = concordance(x, y), lin_interval(x, y)
+    of_x = (np.corrcoef(x, y)[0, 1], (y.mean() - x.mean()) / x.std(), y.std() / x.std())
+    half = 1.959964 * np.sqrt(delta_variance(*of_x) / (n - 2)) / (1 - rho_c**2)
+
+    assert np.arctanh([found.low, found.high]) == pytest.approx(
+        np.arctanh(rho_c) + half * np.array([-1, 1]), rel=1e-4, abs=1e-6
+    )
 
 
 def test_intervals_hold_the_truth_in_about_95_of_100_samples():

@@ -77,6 +77,14 @@ def test_without_training_rows_baselines_leave_the_participant_out():
     assert constant(ROWS[:1], []).predicted is None
 
 
+@given(st.lists(st.floats(0, 9), min_size=2, max_size=9))
+def test_without_training_rows_nobody_is_in_the_own_mean(values):
+    rows = [row(f"P{i}", "left", value) for i, value in enumerate(values)]
+    expected = [(sum(values) - value) / (len(values) - 1) for value in values]
+
+    assert constant(rows, []).predicted == pytest.approx(expected)
+
+
 def test_a_baseline_that_cannot_be_is_missing_with_a_reason():
     unread = [*ROWS, row("C", "left", 3.0)]
 
