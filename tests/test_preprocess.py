@@ -176,7 +176,9 @@ def test_slope_one_and_intercept_zero_are_nothing_special():
 
 
 @pytest.mark.parametrize(
-    "spacing_mm", [(0.5, 0.5, 1.0), (0.7, 0.62, 1.5), (0.25, 0.5, 0.3)], ids=["copy", "mix", "mean"]
+    "spacing_mm",
+    [(0.5, 0.5, 1.0), (0.7, 0.62, 1.5), (0.25, 0.5, 0.3), (0.11, 0.7, 1.5)],
+    ids=["copy", "mix", "mean", "rows beyond one block of 64"],
 )
 @pytest.mark.parametrize("degrees", [0, 12, -31])
 def test_crop_agrees_with_scipy(spacing_mm, degrees):

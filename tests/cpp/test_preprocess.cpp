@@ -222,6 +222,42 @@ void test_flipped(Random& random) {
     check::that(n_cut > 100, "most flipped crops lie inside their image");
 }
 
+// Voxels that say where they are, finer than the patch along one axis: their means are positions,
+// whichever axis needs more rows than are gathered together.
+void test_wide(const Kernels& kernels) {
+    constexpr std::size_t kVoxels = 180;
+    for (std::size_t axis = 0; axis < 3; ++axis) {
+        Image image{std::vector<unsigned char>(kVoxels * 4 * 4), {}};
+        image.view.slope = 1;
+        image.view.shape = {4, 4, 4};
+        image.view.shape[axis] = kVoxels;
+        std::size_t size = 1;
+        for (std::size_t i = 0; i < 3; ++i) {
+            image.view.strides[i] = static_cast<std::ptrdiff_t>(size);
+            size *= image.view.shape[i];
+            image.view.affine[i][i] = i == axis ? 0.0625 : 1;
+        }
+        const auto stride = static_cast<std::size_t>(image.view.strides[axis]);
+        for (std::size_t i = 0; i < size; ++i)
+            image.bytes[i] = static_cast<unsigned char>(i / stride % kVoxels);
+        image.view.voxels = image.bytes.data();
+        image.view.held.end = image.view.shape;
+        nigro::PatchGrid grid{{2, 2, 2}, {1, 1, 1}, {'R', 'A', 'S'}};
+        grid.shape[axis] = 10;
+        nigro::Point centre{2, 2, 2};
+        centre[axis] = 5.5;  // voxel 88, of patch voxel 5
+        const Cut got = cut(kernels, image.view, grid, centre);
+        check::that(got.error.empty(), got.error);
+        const std::size_t step = axis == 0 ? 4 : axis == 1 ? 2 : 1;
+        for (std::size_t i = 0; i < got.patch.size(); ++i) {
+            const auto k = static_cast<float>(i / step % 10);
+            check::that(got.patch[i] == 88 + 16 * (k - 5),
+                        std::string(kernels.name) + " wide " + std::to_string(axis));
+        }
+        test_window(kernels, image, grid, centre, got, axis);
+    }
+}
+
 void test_normalize(const Kernels& kernels, Random& random, check::Digest& digest,
                     check::Digest& of_format_2) {
     for (int round = 0; round < 200; ++round) {
@@ -290,6 +326,7 @@ int main() {
         std::printf("instruction set %s\n", kernels.name);
         check::Digest digest, of_format_2;
         test_crop(kernels, random, digest);
+        test_wide(kernels);
         test_normalize(kernels, random, digest, of_format_2);
         check::that(digest.value() == kDigest,
                     "digest of every patch, got " + std::to_string(digest.value()));
