@@ -18,8 +18,8 @@ from collections.abc import Callable
 import numpy as np
 from onnx import NodeProto, TensorProto, helper
 
-from export.affine import fold_scales
-from export.net import Net, attribute, drop_attribute, set_attribute
+from export.affine import affine_of, fold_scales
+from export.net import NATIVE, Net, attribute, drop_attribute, set_attribute
 from nigroedge.errors import ModelError
 
 #: In units of the outputs' size: what sums in another order differ by in float64, and a softplus
@@ -329,16 +329,52 @@ def _is_softplus(net: Net, node: NodeProto) -> bool:
     )
 
 
-def end_in_a_vector(net: Net) -> bool:
-    """Flatten an output that still has axes."""
-    if net.maker(net.output) is None or len(net.shapes[net.output]) <= 2:
+def spell_scales(net: Net) -> bool:
+    """Write batch normalisation that no layer before it could take as a layer of its own.
+
+    That is done where nothing else keeps the built-in engine from the graph: others run it cheaper
+    as it is.
+    """
+    if {node.op_type for node in net.nodes} - NATIVE != {"BatchNormalization"}:
         return False
+    node = next(node for node in net.nodes if node.op_type == "BatchNormalization")
+    affine, n = affine_of(net, node), net.shapes[node.input[0]][1]
+    if affine is None or len(net.shapes[node.input[0]]) not in (2, 5):
+        return False
+    is_map = len(net.shapes[node.input[0]]) == 5
+    weights = np.diag(np.broadcast_to(affine.gain, n)).reshape(n, n, *[1, 1, 1] * is_map)
+    bias = np.broadcast_to(affine.offset, n).copy()
+    names = [
+        net.store(each, f"{node.output[0]}_{what}")
+        for each, what in ((weights, "gain"), (bias, "offset"))
+    ]
+    if is_map:
+        net.put(node, "Conv", [node.input[0], *names], kernel_shape=[1, 1, 1])
+    else:
+        net.put(node, "Gemm", [node.input[0], *names], transB=1)
+    return True
+
+
+def end_in_a_vector(net: Net) -> bool:
+    """Flatten an output that still has axes; leave one for the numbers where there is none."""
+    last = net.maker(net.output)
+    if last is None or len(net.shapes[net.output]) == 2:
+        return False
+    if len(net.shapes[net.output]) < 2:
+        if net.shapes[last.input[0]] != (net.batch, 1) or last.op_type not in _DROP_AN_AXIS:
+            return False
+        net.nodes.remove(last)
+        net.output = last.input[0]
+        return True
     flat = net.output + "_flat"
     net.nodes.append(helper.make_node("Flatten", [net.output], [flat], axis=1))
     net.shapes[flat] = (net.batch, 1)
     net.output = flat
     return True
 
+
+#: How (n, 1) becomes (n,).
+_DROP_AN_AXIS = ("Squeeze", "Reshape", "Flatten", "Gather")
 
 #: In their order; what one leaves the next may need.
 PASSES: tuple[Callable[[Net], bool], ...] = (
@@ -355,4 +391,5 @@ PASSES: tuple[Callable[[Net], bool], ...] = (
     spell_activations,
     fold_scales,
     end_in_a_vector,
+    spell_scales,
 )

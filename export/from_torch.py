@@ -239,10 +239,10 @@ def _answers(network: nn.Module, patches: torch.Tensor) -> np.ndarray:
         answers = [each[0] for each in answers]
     if not isinstance(answers[0], torch.Tensor):
         raise ModelError(f"expected the network to give a tensor, got {type(answers[0]).__name__}")
-    if answers[0].dim() < 2:
+    if answers[0].dim() < 1:
         raise ModelError(
-            f"expected the network to give (1, 1) for one patch, (n, 1) for n, got "
-            f"{tuple(answers[0].shape)}: forward() ends without squeeze()"
+            "expected the network to give (1, 1) for one patch, (n, 1) for n, got (): forward() "
+            "ends without squeeze(), or with squeeze(-1)"
         )
     return torch.cat(answers).numpy()
 

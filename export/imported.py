@@ -20,7 +20,7 @@ from export.affine import scaled
 from export.canonical import canonical
 from export.conventions import Conventions
 from export.evaluate import evaluate
-from export.net import N_CHECKED, OPSET, Net, check_inference
+from export.net import N_CHECKED, NATIVE, OPSET, Net, check_inference
 from export.sizes import check_sizes
 from nigroedge.artefact import artefact_of
 from nigroedge.errors import ModelError
@@ -35,11 +35,6 @@ MAX_BYTES = 512 << 20
 MIN_OPSET = 13
 #: In units of the answers' SD, or of 1: float32 of one engine against float64.
 TOLERANCE = 1e-4
-#: Of these the opset may be ours: none of them has changed since.
-_UNCHANGED = {
-    *("Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "Add", "Relu", "LeakyRelu", "Elu"),
-    *("Sigmoid", "Softplus", "Flatten", "Gemm", "Mul"),
-}
 _FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16}
 
 
@@ -115,9 +110,10 @@ def read_net(content: bytes, shape: Shape3) -> Net:
         model = onnx.load_from_string(content)
     except DecodeError as error:
         raise ModelError("expected an ONNX file, got something else") from error
-    graph, opset = model.graph, _opset(model)
+    graph = model.graph
     if not graph.node:
         raise ModelError("expected an ONNX file, got one without a graph")
+    opset = _opset(model)
     for node in graph.node:
         _check_node(node)
     constants = {tensor.name: _array(tensor) for tensor in graph.initializer}
@@ -147,7 +143,8 @@ def _opset(model: onnx.ModelProto) -> int:
     newest = onnx.defs.onnx_opset_version()
     if not MIN_OPSET <= version <= newest:
         raise ModelError(
-            f"expected operators of opset {MIN_OPSET} to {newest}, got {version or 'none'}"
+            f"expected operators of opset {MIN_OPSET} to {newest}, got {version or 'none'}: export "
+            f"with opset {OPSET}"
         )
     return int(version)
 
@@ -257,7 +254,7 @@ def _name_output(net: Net) -> None:
 
 def _rounded(net: Net, shape: Shape3) -> onnx.ModelProto:
     """Round weights to float32, once; a graph of our own operators has our opset."""
-    if {node.op_type for node in net.nodes} <= _UNCHANGED:
+    if {node.op_type for node in net.nodes} <= NATIVE:
         net.opset = OPSET
     model = net.proto("float32", (1, *shape))
     model.producer_name = "nigroedge"

@@ -18,6 +18,12 @@ N_CHECKED = 2
 #: Of a model file of our own operators; IR 8 came with opset 15.
 OPSET, IR_VERSION = 17, 8
 
+#: What the built-in engine runs; none has changed since opset 13.
+NATIVE = {
+    *("Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "Add", "Relu", "LeakyRelu", "Elu"),
+    *("Sigmoid", "Softplus", "Flatten", "Gemm", "Mul"),
+}
+
 Values = dict[str, np.ndarray]
 
 

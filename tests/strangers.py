@@ -263,6 +263,24 @@ def grouped() -> nn.Module:
     )
 
 
+class Preactivated(nn.Module):
+    """Normalises before it convolves, as ResNets of the second version do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv3d(1, 8, 3, padding=1)
+        norms = [nn.BatchNorm3d(8) for _ in range(2)]
+        convolutions = [nn.Conv3d(8, 8, 3, padding=1) for _ in range(2)]
+        pairs = zip(norms, convolutions, strict=True)
+        self.branch = nn.Sequential(*(x for a, b in pairs for x in (a, nn.ReLU(), b)))
+        self.head = nn.Sequential(nn.BatchNorm1d(8), nn.Linear(8, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Predict."""
+        x = self.stem(x)
+        return self.head(torch.relu(x + self.branch(x)).mean((2, 3, 4)))
+
+
 #: What they say of one, as --card takes it.
 CARD_TOML = """
 name = "theirs"
@@ -281,7 +299,7 @@ rho_c = 0.7
 METHOD = {"bae2023": bae2023, "slim": slim, "mri-dat": mri_dat, "resnet": resnet}
 NATIVE = [
     *(vgg, vgg_plain, GlobalHead, Scaled, Viewed, sfcn, leaky_strided, elu_softplus),
-    *(resnet10, resnet18, r3d_18, torchvision_r3d_18, *METHOD.values()),
+    *(resnet10, resnet18, r3d_18, torchvision_r3d_18, Preactivated, *METHOD.values()),
 ]
 OTHERS = [densenet, Concatenated, grouped]
 #: torch's current exporter takes seconds for each, and spells the heads of these unlike the older.

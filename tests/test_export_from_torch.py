@@ -286,7 +286,6 @@ UNFIT = {
     "others": (lambda x: mean(x) - x.mean(), "no look at other patches"),
     "others, a little": (lambda x: 1e-3 * mean(x / x.mean()), "no look at other patches"),
     "no axis left": (lambda x: mean(x).squeeze(), r"got \(\): forward\(\) ends without squeeze"),
-    "one axis left": (lambda x: mean(x).squeeze(-1), r"got \(1,\): forward\(\) ends without"),
     "dict": (lambda x: {"sbr": mean(x)}, "expected the network to give a tensor, got dict"),
     "batch": (by_the_batch, "torch cannot export the network|no look at other patches"),
     "two outputs": (lambda x: (mean(x), mean(x)), "expected one input and one output, got 1 and 2"),
@@ -316,6 +315,31 @@ def test_what_is_no_function_of_one_patch_is_refused(name, tmp_path):
         )
     assert "\n" not in str(no.value)
     assert not list(tmp_path.iterdir())
+
+
+#: With and without its last axis: what losses of (n,) leave behind.
+ENDS = {
+    "squeeze": lambda x: mean(x).squeeze(-1),
+    "index": lambda x: mean(x)[:, 0],
+    "view": lambda x: mean(x).view(-1),
+    "flatten": lambda x: mean(x).flatten(),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's exporter, about itself
+@pytest.mark.parametrize("name", ENDS)
+def test_answers_without_an_axis_are_answers(name, tmp_path):
+    class Ends(nn.Module):
+        def forward(self, x):
+            return ENDS[name](x)
+
+    said = Conventions(side="both", normalize="none", axes="ALI")
+    content = export(Ends(), SHAPE, "torchscript")
+    convert(content, tmp_path / "m.onnx", said, CARD_OF, shape=SHAPE)
+    values = np.random.default_rng(0).uniform(0, 1, (3, *SHAPE)).astype(np.float32)
+
+    got = load_model(tmp_path / "m.onnx", threads=1).predict_patches(values)
+    np.testing.assert_allclose(got, values.mean((1, 2, 3)), rtol=1e-6)
 
 
 def test_a_network_of_two_inputs_is_refused():

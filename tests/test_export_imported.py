@@ -98,6 +98,26 @@ def test_batch_normalisation_by_hand(tmp_path):
     assert operators(path) == {"Conv", "GlobalAveragePool", "Flatten", "Mul"}
 
 
+def test_batch_normalisation_that_no_layer_can_take_becomes_one(tmp_path):
+    # Behind a ReLU and a mean there is none: of 0.5, (0.5 - 0.25) / 0.5 * 3 + 1 = 2.5 on maps;
+    # of that, as a vector, (2.5 - 0.25) / 0.5 * 3 + 1 = 14.5, times 2.
+    values = (("scale", 3), ("shift", 1), ("mean", 0.25), ("var", 0.25))
+    made = model(
+        [
+            node("Relu", "x", "r"),
+            node("BatchNormalization", "r scale shift mean var", "maps", epsilon=0.0),
+            node("GlobalAveragePool", "maps", "g"),
+            node("Flatten", "g", "f"),
+            node("BatchNormalization", "f scale shift mean var", "y", epsilon=0.0),
+        ],
+        {name: np.float32([value]) for name, value in values},
+    )
+    path = converted(made, tmp_path)
+
+    assert answers(path, np.full((1, *SHAPE), 0.5, np.float32)).tolist() == [29.0]
+    assert operators(path) == {"Relu", "Conv", "GlobalAveragePool", "Flatten", "Gemm"}
+
+
 def keras_like():
     """Channels last, as tf2onnx writes it: turned at both ends, and padded by a node."""
     random = np.random.default_rng(3)
