@@ -187,8 +187,8 @@ def prepare_patch(
     ------
     InputError, ValueError
         As `crop_patch` and `normalize`; also if a whole slice of the patch, along any axis, is 0,
-        unless the method passes zeros over, or the SD is less than 0.01 of the mean (where the
-        method takes offsets away, 512 steps of float32).
+        unless the method passes zeros over, or the SD is less than 0.01 of the mean (0.1 in a patch
+        of 20 mm and more; where the method takes offsets away, 512 steps of float32).
     """
     return _cut(volume, centre_mm, grid, method, held)
 

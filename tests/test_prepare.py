@@ -115,6 +115,25 @@ def test_an_offset_that_leaves_next_to_no_contrast_is_refused(method):
     prepare_patch(Volume(voxels, np.eye(4), intercept=offset), CENTRE, GRID, method)
 
 
+@pytest.mark.parametrize("method", KEEPS_OFFSET)
+@pytest.mark.parametrize(
+    ("shape", "least"), [((40, 40, 20), 0.1), ((39, 40, 20), 0.01), ((40, 40, 19), 0.01)]
+)
+def test_a_patch_that_holds_a_midbrain_has_more_contrast(method, shape, least):
+    """Before, the logarithm of an image, or one with an offset, was 5.1 for 4.8."""
+    grid = PatchGrid(shape, (0.5, 0.5, 1.0), "RAS")
+    voxels = np.random.default_rng(0).uniform(100, 900, (60, 60, 30)).astype(np.float32)
+    affine = np.diag([0.5, 0.5, 1.0, 1.0])
+    for ratio, is_refused in ((1.05 * least, False), (0.95 * least, True)):
+        offset = float(voxels.std() / ratio - voxels.mean())
+        volume = Volume(voxels, affine, intercept=offset)
+        if not is_refused:
+            prepare_patch(volume, (15, 15, 15), grid, method)
+            continue
+        with pytest.raises(DegeneratePatchError, match=rf"at least {least} of its mean"):
+            prepare_patch(volume, (15, 15, 15), grid, method)
+
+
 @pytest.mark.parametrize("method", IGNORES_OFFSET)
 def test_an_offset_that_leaves_few_steps_of_float32_is_refused(method):
     # 512 steps of 2^-23 of the mean: 6.1e-5 of it.

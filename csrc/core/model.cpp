@@ -87,8 +87,9 @@ void check_sides_apart(const std::vector<Target>& targets) {
     const double apart = right - left;  // infinite where there is one side alone
     if (apart < kMinApartMm || (apart > kMaxApartMm && std::isfinite(apart)))
         throw GeometryError("expected the left and the right centroid " + text(kMinApartMm) +
-                            " to " + text(kMaxApartMm) + " mm apart along x (not millimetres, or a slip?), got " +
-                            text(left) + " and " + text(right) + " mm");
+                            " to " + text(kMaxApartMm) +
+                            " mm apart along x (not millimetres, or a slip?), got " + text(left) +
+                            " and " + text(right) + " mm");
 }
 
 bool has_negative(const float* patch, std::size_t n) {
