@@ -227,6 +227,10 @@ def test_thresholds_reach_the_mask(scan, head):
         ("fast", {"vsharp_threshold": 0.2}),
         ("fast", {"offset_sigma_voxels": (2.0, 2.0, 1.0)}),
         ("fast", {"unwrap": "laplacian"}),
+        ("fast", {"power": 2.0}),
+        ("resharp", {"resharp_radius_mm": 2.0}),
+        ("resharp", {"resharp_lambda": 0.1}),
+        ("brain found", {"mask_opening_mm": 0.5}),
     ],
 )
 def test_every_choice_reaches_its_step(scan, head, name, changes):
@@ -234,14 +238,17 @@ def test_every_choice_reaches_its_step(scan, head, name, changes):
     small = MultiEcho(
         scan.magnitude[inner, inner], scan.phase[inner, inner], scan.affine, ECHO_TIMES_S, FIELD_T
     )
-    plain = replace(QUICK[name], tv_iterations=2)
+    plain = replace(QUICK.get(name, QUICK["fast"]), tv_iterations=2)
+    if name == "resharp":
+        plain = replace(plain, background="resharp", resharp_radius_mm=3.0)
+    mask = None if name == "brain found" else head.mask[inner, inner]
 
     first, second = (
-        reconstruct(small, method=method, mask=head.mask[inner, inner], workers=1)
+        reconstruct(small, method=method, mask=mask, workers=1)
         for method in (plain, replace(plain, **changes))
     )
 
-    assert not np.array_equal(first.chi_ppm, second.chi_ppm)
+    assert not np.array_equal(first.voxels, second.voxels)
     if name == "best":
         assert [2, changes.get("tv_iterations", 2)] == [
             found.parameters["Solver"]["iterations"] for found in (first, second)
