@@ -98,11 +98,13 @@ def test_every_method_keeps_what_it_promises(result, head):
     assert np.corrcoef(result.chi_ppm[inside], head.chi[inside])[0, 1] > 0.7
 
 
-def test_smwi_shows_nigrosome_1_better_than_magnitude_and_that_better_than_swi(best, head):
+def test_smwi_shows_nigrosome_1_better_than_magnitude_and_that_better_than_swi(scan, best, head):
     """As in Nam 2017 (contrast to noise 1.45 against 1.04 and 0.86).
 
-    SWI here: magnitude times the fourth power of a phase mask, from the local field at 30 ms.
+    SWI here: magnitude times the fourth power of a phase mask, from the local field at 30 ms; from
+    that of `fast`, which is measured, where that of `best` is made from its χ.
     """
+    fast = reconstruct(scan, method=QUICK["fast"], mask=head.mask, workers=1)
     inside = best.eroded_mask
     nigra, nigrosome = (inside & head.where(name) for name in ("nigra", "nigrosome"))
 
@@ -110,7 +112,7 @@ def test_smwi_shows_nigrosome_1_better_than_magnitude_and_that_better_than_swi(b
         spread = np.sqrt((image[nigra].var() + image[nigrosome].var()) / 2)
         return (image[nigrosome].mean() - image[nigra].mean()) / spread
 
-    phase = 2 * np.pi * hz_per_ppm(FIELD_T) * best.local_field_ppm * ECHO_TIMES_S[2]
+    phase = 2 * np.pi * hz_per_ppm(FIELD_T) * fast.local_field_ppm * ECHO_TIMES_S[2]
     swi = best.magnitude * np.clip(1 - np.maximum(phase, 0) / np.pi, 0, 1) ** 4
 
     smwi, magnitude, swi = map(contrast_to_noise, (best.voxels, best.magnitude, swi))

@@ -81,6 +81,32 @@ def test_laplacian_unwrapping_finds_the_phase_where_nothing_contradicts(seed, sw
     )
 
 
+def test_a_late_echo_is_unwrapped_from_an_early_one_by_hand():
+    """A ramp of 1 rad a voxel at 10 ms is one of 4 at 40 ms, which by itself reads as 4 − 2π."""
+    early = np.arange(12, dtype=np.float32)[:, None, None] * np.ones((12, 3, 2), np.float32)
+    late, mask = wrap(4 * early), np.ones(early.shape, bool)
+
+    alone = unwrap_laplacian(late, mask, VOXEL_MM)
+    led = unwrap_laplacian(
+        late, mask, VOXEL_MM, expected=4 * unwrap_laplacian(early, mask, VOXEL_MM)
+    )
+
+    np.testing.assert_allclose(np.diff(alone, axis=0), 4 - 2 * math.pi, atol=1e-3)
+    np.testing.assert_allclose(np.diff(led, axis=0), 4, atol=1e-3)
+
+
+@given(st.integers(0, 1000), st.floats(1, 40), st.floats(0, 1))
+def test_what_is_expected_changes_nothing_where_it_is_near(seed, swing, part):
+    """Where neither the phase nor its distance from what is expected turns by half."""
+    phase = smooth_phase((10, 9, 6), seed, swing)
+    mask = np.ones(phase.shape, bool)
+
+    plain = unwrap_laplacian(wrap(phase), mask, VOXEL_MM)
+    led = unwrap_laplacian(wrap(phase), mask, VOXEL_MM, expected=np.float32(part) * phase)
+
+    np.testing.assert_allclose(plain, led, atol=1e-3)  # rounding of float32 at 40 rad
+
+
 def test_outside_a_mask_noise_does_not_leak_into_the_laplacian():
     phase = smooth_phase((24, 24, 12), 1, 8)
     mask = np.zeros(phase.shape, bool)

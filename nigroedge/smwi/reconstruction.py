@@ -240,12 +240,26 @@ class _Run:
             times = self.scan.echo_times_s
             unwrapped = unwrap_in_time(inner.phase, difference, inner.magnitude, times)
             return inside(unwrapped, inner.mask[..., None])
+        return self._unwrap_one_by_one(inner)
+
+    def _unwrap_one_by_one(self, inner: _Inner) -> Floats:
+        """By the Laplacian, each from where the one before lets its differences be expected.
+
+        Late echoes turn by more than half between neighbours, near air by much more; each such
+        place would make a field of its own all over the brain.
+        """
         unwrapped = np.empty_like(inner.phase)
-        n_echoes = inner.phase.shape[3]
-        for echo in range(n_echoes):
-            self.progress("unwrap", echo / n_echoes)
+        times, expected = self.scan.echo_times_s, None
+        for echo, time in enumerate(times):
+            self.progress("unwrap", echo / len(times))
+            if echo > 0:
+                expected = unwrapped[..., echo - 1] * np.float32(time / times[echo - 1])
             unwrapped[..., echo] = unwrap_laplacian(
-                inner.phase[..., echo], inner.mask, self.scan.voxel_size_mm, workers=self.workers
+                inner.phase[..., echo],
+                inner.mask,
+                self.scan.voxel_size_mm,
+                expected=expected,
+                workers=self.workers,
             )
         return unwrapped
 

@@ -29,7 +29,12 @@ def wrap(phase: Floats) -> Floats:
 
 
 def unwrap_laplacian(
-    phase: Floats, mask: Mask, voxel_size_mm: Vector3, *, workers: int = 1
+    phase: Floats,
+    mask: Mask,
+    voxel_size_mm: Vector3,
+    *,
+    expected: Floats | None = None,
+    workers: int = 1,
 ) -> Floats:
     """Unwrap by solving ∇²u = ∇·(wrapped differences), mirrored at the borders.
 
@@ -39,12 +44,15 @@ def unwrap_laplacian(
         Radians.
     mask : (nx, ny, nz) bool
         Differences that touch a voxel outside count as 0, so noise there does not leak in.
+    expected : (nx, ny, nz) float32, optional
+        A phase, radians, from whose differences the sought ones are less than half a turn off, such
+        as that of an earlier echo, scaled. By default they are less than that from 0.
 
     Returns
     -------
     (nx, ny, nz) float32
         Radians, 0 outside the mask: exact up to a harmonic field, and up to whole turns where the
-        mask is everything and no neighbours differ by more than π.
+            mask is everything and no neighbours differ by more than π (from what is expected).
 
     Notes
     -----
@@ -55,7 +63,9 @@ def unwrap_laplacian(
     divergence = np.zeros(phase.shape, np.float32)
     for axis, step in enumerate(voxel_size_mm):
         here, there = neighbours(axis)
-        flow = wrap(phase[there] - phase[here]) / np.float32(step**2)
+        flow = phase[there] - phase[here]
+        slope = np.float32(0) if expected is None else expected[there] - expected[here]
+        flow = (wrap(flow - slope) + slope) / np.float32(step**2)
         flow *= mask[there] & mask[here]
         divergence[here] += flow
         divergence[there] -= flow
