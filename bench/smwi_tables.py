@@ -72,6 +72,8 @@ TWO_STEPS = replace(
     margin_mm=24.0,
 )
 
+METHOD_NAMES = [*METHODS, "two-steps"]
+
 DIPOLES = {
     "TKD": tkd,
     "iLSQR": ilsqr,
