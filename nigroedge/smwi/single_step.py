@@ -18,7 +18,7 @@ from functools import partial
 
 import numpy as np
 
-from nigroedge.smwi.admm import Datum, Minimum, Penalties, minimise, shares_of
+from nigroedge.smwi.admm import Datum, Minimum, Penalties, Shares, minimise, shares_of
 from nigroedge.smwi.coarse import Blocks
 from nigroedge.smwi.dipole import Susceptibility, referenced
 from nigroedge.smwi.fourier import Floats, Mask, Vector3
@@ -99,23 +99,27 @@ def single_step_tv(
     grid = total.grid
     trust = normalised_weight(weight, total.mask)
     lam = LAMBDA_TO_NOISE * noise_sd(total) if regularisation is None else regularisation
+    start = _coarse_start(total, b0, trust, radii_mm, lam, lambda d: step(d * _COARSE_PART))
     fine = _Passed.of(total, b0, trust, radii_mm)
-    blocks = Blocks(grid)
-    coarse_total, coarse_weight = blocks.coarsened(total, trust)
-    coarse_trust = normalised_weight(coarse_weight, coarse_total.mask)
-    coarse = _Passed.of(coarse_total, b0, coarse_trust, radii_mm)
-    start = coarse.minimise(lam, COARSE, COARSE_STOPPING, step=lambda d: step(d * _COARSE_PART))
     found = fine.refined_from(
-        np.where(total.mask, blocks.refined(start.chi), np.float32(0)),
-        lam,
-        stopping,
-        lambda done: step(_COARSE_PART + done * (1 - _COARSE_PART)),
+        start, lam, stopping, lambda done: step(_COARSE_PART + done * (1 - _COARSE_PART))
     )
     local = grid.convolve(np.where(total.mask, found.chi, np.float32(0)), dipole_kernel(grid, b0))
     solver = {**found.solver, "lambda": lam}
     return MaskedMap(local, fine.left, grid), Susceptibility(
         referenced(found.chi, fine.left), solver
     )
+
+
+def _coarse_start(
+    total: MaskedMap, b0: Vector3, trust: Floats, radii_mm: Sequence[float], lam: float, step: Step
+) -> Floats:
+    """Find χ on voxels of about a millimetre; given on all voxels."""
+    blocks = Blocks(total.grid)
+    coarse, weight = blocks.coarsened(total, trust)
+    passed = _Passed.of(coarse, b0, normalised_weight(weight, coarse.mask), radii_mm)
+    found = passed.minimise(lam, COARSE, COARSE_STOPPING, step=step)
+    return np.where(total.mask, blocks.refined(found.chi), np.float32(0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +141,7 @@ class _Passed:
 
     def refined_from(self, chi: Floats, lam: float, stopping: Stopping, step: Step) -> Minimum:
         """Find χ from a start near it, in passes that charge less for the edges of the last."""
-        shares: list[Floats] | None = None
+        shares: list[Shares] | None = None
         rounds = 0
         for n in range(PASSES):
             until = stopping.iterations * (n + 1) // PASSES
@@ -145,7 +149,10 @@ class _Passed:
             part = partial(_part_of, step, n)
             found = self.minimise(lam, FINE, few, start=chi, shares=shares, step=part)
             rounds += int(found.solver["iterations"])
+            if n + 1 == PASSES:
+                break
             chi = np.where(self.total.mask, found.chi, np.float32(0))
+            del found, shares
             shares = shares_of(self.total.grid, chi, EDGE_PPM_PER_MM)
         return Minimum(found.chi, {**found.solver, "iterations": rounds})
 
@@ -156,7 +163,7 @@ class _Passed:
         stopping: Stopping,
         *,
         start: Floats | None = None,
-        shares: list[Floats] | None = None,
+        shares: list[Shares] | None = None,
         step: Step,
     ) -> Minimum:
         return minimise(
