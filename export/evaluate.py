@@ -12,12 +12,23 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 from torch.nn import functional
 
 from nigroedge.errors import ModelError
+
+
+def in_float64(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Give a model with its float32 weights in float64, as they are."""
+    wide = onnx.ModelProto()
+    wide.CopyFrom(model)
+    for tensor in wide.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            array = numpy_helper.to_array(tensor).astype(np.float64)
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    return wide
 
 
 def evaluate(model: onnx.ModelProto, patches: np.ndarray) -> dict[str, np.ndarray]:

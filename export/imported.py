@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from export.affine import scaled
 from export.canonical import canonical
 from export.conventions import Conventions
-from export.evaluate import evaluate
+from export.evaluate import evaluate, in_float64
 from export.net import N_CHECKED, NATIVE, OPSET, Net, check_inference
 from export.sizes import check_sizes
 from nigroedge.artefact import artefact_of
@@ -319,10 +319,4 @@ def _check_readable(content: bytes, output: Path) -> None:
 def _selftest(model: onnx.ModelProto, spec: ModelSpec) -> float:
     """Give the answer to the self-test patch: in float64 of the rounded weights."""
     patch = selftest_patch(spec.grid.shape, spec.normalize).astype(np.float64)
-    wide = onnx.ModelProto()
-    wide.CopyFrom(model)
-    for tensor in wide.graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT:
-            array = numpy_helper.to_array(tensor).astype(np.float64)
-            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
-    return float(np.float32(evaluate(wide, patch[None, None])["sbr"].item()))
+    return float(np.float32(evaluate(in_float64(model), patch[None, None])["sbr"].item()))

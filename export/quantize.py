@@ -23,15 +23,12 @@ import copy
 import io
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnxruntime
 from onnx import numpy_helper
@@ -44,7 +41,8 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
-from export.progress import Bar, bar
+from export.calibration import MIN_PATCHES, Array, Patches, Seen, counted, line, quantising
+from export.progress import Bar
 from export.samples import Samples
 from export.siblings import Judge, files_of, opens, remove_sibling, sibling_paths
 from nigroedge.artefact import read_artefact
@@ -52,17 +50,11 @@ from nigroedge.engine import resolve_threads
 from nigroedge.engine.openvino import import_openvino
 from nigroedge.errors import InputError, ModelError
 from nigroedge.io.writing import scratch_folder, together
-from nigroedge.model import read_spec, selftest_patch
+from nigroedge.model import read_spec
 from nigroedge.names import readable
 from nigroedge.spec import ModelSpec
 
-Patches = npt.NDArray[np.float32]
-Array = npt.NDArray[Any]
-
-#: Ranges are the least and the largest value of the calibration patches: of n patches, one in
-#: n + 1 that follow has a value beyond them and is cut off. Of fewer than `MIN_PATCHES` that is
-#: more than one in nine, which no promise survives; of `ENOUGH_PATCHES` one in 33.
-MIN_PATCHES, ENOUGH_PATCHES = 8, 32
+Write = Callable[[onnx.ModelProto, Path, Seen], None]
 
 #: Operations that stay float32.
 FLOAT_OPERATIONS = {"onnx": "Gemm", "openvino": "MatMul"}
@@ -108,19 +100,16 @@ def quantize(model: Path, samples: Samples, *, held_out: Samples | None = None) 
         )
     float_model, spec = onnx.load_from_string(artefact.content), read_spec(artefact)
     checked = held_out or samples
-    with _quantising(samples, checked) as shown, scratch_folder(model) as scratch:
+    with quantising(samples, checked) as shown, scratch_folder(model) as scratch:
         wanted = _run_onnx(float_model, samples.patches, shown)
         judge = _judge(float_model, checked, spec, shown)
         made = {engine: scratch / path.name for engine, path in sibling_paths(model).items()}
-        for engine, write in (("onnx", _write_qdq), ("openvino", _write_ir)):
-            path, seen = made[engine], _Seen(samples.patches, wanted, shown)
-            write(float_model, path, seen)
-            if not opens(path):  # the ranges that were seen may cut the self-test patch off
-                seen = seen.with_selftest(spec)
-                write(float_model, path, seen)
-            if engine == "openvino" and judge.broken(path):
-                write(float_model, path, seen.uncorrected())
-        broken = {path: why for path in made.values() if (why := judge.broken(path))}
+        seen = Seen(samples.patches, wanted, spec, shown)
+        found = {
+            made[engine]: _made(write, float_model, made[engine], seen, judge)
+            for engine, write in (("onnx", _write_qdq), ("openvino", _write_ir))
+        }
+        broken = {path: why for path, why in found.items() if why}
         kept = [path for path in made.values() if path not in broken]
         with together() as files:
             for path in [file for each in kept for file in files_of(each)]:
@@ -131,46 +120,18 @@ def quantize(model: Path, samples: Samples, *, held_out: Samples | None = None) 
     return list(sibling_paths(model).values())
 
 
-def _quantising(samples: Samples, checked: Samples) -> AbstractContextManager[Bar]:
-    """Give the one bar of it all: runs of the float model, then those for the two siblings."""
-    return bar("quantising", total=(1 + 2 * _RUNS) * len(samples) + len(checked))
-
-
-#: Over the calibration patches, for each sibling: for the ranges, and for the line.
-_RUNS = 2
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """Calibration patches, the float model's answers to them, and patches to take ranges from.
-
-    `shown` is told of every patch that was run, `corrects` says whether biases are corrected.
-    """
-
-    patches: Patches
-    wanted: Array
-    shown: Bar
-    more: Patches | None = None
-    corrects: bool = True
-
-    @property
-    def ranged(self) -> Patches:
-        """Every patch that ranges of values are taken from."""
-        return self.patches if self.more is None else np.concatenate([self.patches, self.more])
-
-    def with_selftest(self, spec: ModelSpec) -> _Seen:
-        """Take ranges from the self-test patch too; the line is that of the patches alone."""
-        return self._again(more=selftest_patch(spec.grid.shape, spec.normalize)[np.newaxis])
-
-    def uncorrected(self) -> _Seen:
-        """Leave biases as they are; the line behind takes out what the answers are off by."""
-        return self._again(corrects=False)
-
-    def _again(self, **changes: Any) -> _Seen:
-        """Run it all once more, which the bar is told."""
-        again = replace(self, **changes)
-        self.shown.total = (self.shown.total or 0) + len(again.ranged) + len(again.patches)
-        return again
+def _made(write: Write, float_model: onnx.ModelProto, path: Path, seen: Seen, judge: Judge) -> str:
+    """Make a sibling, once more where it may help, and say which promise it breaks, if any."""
+    try:
+        write(float_model, path, seen)
+        if not opens(path):  # the ranges that were seen may cut the self-test patch off
+            seen = seen.with_selftest()
+            write(float_model, path, seen)
+        if write is _write_ir and judge.broken(path):
+            write(float_model, path, seen.uncorrected())
+    except ModelError as error:
+        return str(error)
+    return judge.broken(path)
 
 
 def _judge(float_model: onnx.ModelProto, samples: Samples, spec: ModelSpec, shown: Bar) -> Judge:
@@ -187,12 +148,6 @@ def _not_left(path: Path, why: str, judge: Judge) -> str:
     return said
 
 
-def _counted(patches: Patches, shown: Bar) -> Iterator[Patches]:
-    for patch in patches:
-        yield patch
-        shown.update()
-
-
 # ---- ONNX Runtime --------------------------------------------------------------------------------
 
 
@@ -200,14 +155,14 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
     """Hands the patches to ONNX Runtime's calibration one by one."""
 
     def __init__(self, patches: Patches, shown: Bar) -> None:
-        self._patches = _counted(patches, shown)
+        self._patches = counted(patches, shown)
 
     def get_next(self) -> dict[str, Patches] | None:
         patch = next(self._patches, None)
         return None if patch is None else {"patch": patch[None, None]}
 
 
-def _write_qdq(model: onnx.ModelProto, path: Path, seen: _Seen) -> None:
+def _write_qdq(model: onnx.ModelProto, path: Path, seen: Seen) -> None:
     float_model = copy.deepcopy(model)
     for number, node in enumerate(float_model.graph.node):
         node.name = node.name or f"{node.op_type}_{number}"  # those that stay float are named
@@ -240,8 +195,8 @@ def _run_onnx(model: onnx.ModelProto, patches: Patches, shown: Bar) -> Array:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    counted = _counted(patches, shown)
-    return np.array([session.run(None, {"patch": p[None, None]})[0].item() for p in counted])
+    tracked = counted(patches, shown)
+    return np.array([session.run(None, {"patch": p[None, None]})[0].item() for p in tracked])
 
 
 def _vector_nodes(model: onnx.ModelProto) -> list[str]:
@@ -289,11 +244,16 @@ def _fold_line(model: onnx.ModelProto, slope: float, offset: float) -> None:
 # ---- OpenVINO ------------------------------------------------------------------------------------
 
 
-def _write_ir(model: onnx.ModelProto, path: Path, seen: _Seen) -> None:
+def _write_ir(model: onnx.ModelProto, path: Path, seen: Seen) -> None:
     openvino = import_openvino()
     # convert_model folds the shapes of the biases; from read_model nncf would find no bias to
     # correct.
-    quantized = _quantize_with_nncf(openvino.convert_model(_without_metadata(model)), seen)
+    try:
+        converted = openvino.convert_model(_without_metadata(model))
+    except Exception as error:  # OpenVINO's have no base of their own
+        said = " ".join(str(error).split())[:300]
+        raise ModelError(f"OpenVINO cannot read the graph: {said}") from error
+    quantized = _quantize_with_nncf(converted, seen)
     got = _run_ir(openvino, quantized, seen)
     _fold_line_into_ir(openvino, quantized, *line(got, seen.wanted))
     for entry in model.metadata_props:
@@ -309,12 +269,12 @@ def _without_metadata(model: onnx.ModelProto) -> io.BytesIO:
     return io.BytesIO(bare.SerializeToString())
 
 
-def _quantize_with_nncf(float_model: Any, seen: _Seen) -> Any:
+def _quantize_with_nncf(float_model: Any, seen: Seen) -> Any:
     with contextlib.redirect_stdout(sys.stderr):  # where it is to log
         import nncf  # not at the top: it imports OpenVINO, whose telemetry is blocked only by now
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-    def counted(patch: Patches) -> dict[str, Patches]:
+    def fed(patch: Patches) -> dict[str, Patches]:
         seen.shown.update()
         return {"patch": patch[None, None]}
 
@@ -323,7 +283,7 @@ def _quantize_with_nncf(float_model: Any, seen: _Seen) -> Any:
     with contextlib.redirect_stdout(io.StringIO()):  # its own bars
         return nncf.quantize(
             float_model,
-            nncf.Dataset(list(patches), counted),
+            nncf.Dataset(list(patches), fed),
             subset_size=len(patches),
             target_device=nncf.TargetDevice.CPU,
             # The accurate one goes layer by layer and may add up what it corrects: on the bundled
@@ -343,12 +303,12 @@ def _quantize_with_nncf(float_model: Any, seen: _Seen) -> Any:
         )
 
 
-def _run_ir(openvino: Any, model: Any, seen: _Seen) -> Array:
+def _run_ir(openvino: Any, model: Any, seen: Seen) -> Array:
     """Run the calibration patches one by one → (n,) SBR."""
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": resolve_threads(None)}
     run = openvino.compile_model(model, "CPU", settings)
-    counted = _counted(seen.patches, seen.shown)
-    return np.array([run(patch[None, None])[0].item() for patch in counted])
+    tracked = counted(seen.patches, seen.shown)
+    return np.array([run(patch[None, None])[0].item() for patch in tracked])
 
 
 def _vector_operations(model: Any) -> list[str]:
@@ -401,18 +361,3 @@ def _constant(node: Any) -> Any:
 
 def _source(port: Any) -> Any:
     return port.get_source_output().get_node()
-
-
-# ---- both ----------------------------------------------------------------------------------------
-
-
-def line(got: Array, wanted: Array) -> tuple[float, float]:
-    """Give slope and offset of the least-squares line from `got` to `wanted`, (n,) each.
-
-    Where the answers hardly differ from each other no slope can be told: it is 1 then.
-    """
-    spread = float(np.var(got))
-    error = float(np.var(wanted - got))
-    known = spread > 100 * error  # the slope's error is then under 10 % / √n
-    slope = float(np.cov(got, wanted, bias=True)[0, 1]) / spread if known else 1.0
-    return slope, float(np.mean(wanted) - slope * np.mean(got))

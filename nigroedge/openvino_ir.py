@@ -28,8 +28,8 @@ _MAX_RANK = 8
 #: Layers of the standard opsets that a feed-forward network may use: no state, no control flow.
 _LAYERS = re.compile(
     r"Abs|Add|AvgPool|BatchNormInference|Broadcast|Clamp|Concat|Const|Convert|Convolution|Divide|Elu|"
-    r"Erf|Exp|FakeQuantize|Gather|Gelu|HSigmoid|HSwish|Log|MVN|MatMul|MaxPool|Maximum|"
-    r"Minimum|Mish|Multiply|Negative|PReLU|Pad|Parameter|Power|ReLU|ReduceMax|ReduceMean|"
+    r"Erf|Exp|FakeQuantize|Gather|Gelu|GroupConvolution|HSigmoid|HSwish|Log|MVN|MatMul|MaxPool|"
+    r"Maximum|Minimum|Mish|Multiply|Negative|PReLU|Pad|Parameter|Power|ReLU|ReduceMax|ReduceMean|"
     r"ReduceSum|Reshape|Result|Selu|ShapeOf|Sigmoid|Slice|SoftMax|SoftPlus|Sqrt|Squeeze|"
     r"StridedSlice|Subtract|Swish|Tanh|Transpose|Unsqueeze"
 )

@@ -223,14 +223,20 @@ def test_networks_of_others_keep_every_promise_on_a_table(factory, tmp_path, coh
     assert {"Conv", "QuantizeLinear"} <= {node.op_type for node in quantised.node}
 
 
-def test_what_torch_does_not_compute_is_named(tmp_path, capsys):
+def test_where_torch_lacks_an_operator_onnx_itself_is_compared_with(tmp_path, capsys):
     made = float_model(NET, spec_of(NET).to_metadata())
     made.graph.node[-1].output[0] = "before"
     made.graph.node.append(onnx.helper.make_node("HardSwish", ["before"], ["sbr"], "end"))
     onnx.save(made, tmp_path / "tiny.onnx")
 
-    assert 1 == main(["parity", str(tmp_path / "tiny.onnx"), "--patches", "2"])
-    assert "model file tiny.onnx: node HardSwish 'end': torch cannot" in capsys.readouterr().err
+    # Of the self-test too, whose value in the file is of the graph without it.
+    asked = ["parity", str(tmp_path / "tiny.onnx"), "--patches", "2", "--json"]
+    assert 1 == main(asked)
+    torch_row, reference, native, *others = json.loads(capsys.readouterr().out)
+    assert "model file tiny.onnx: node HardSwish 'end': torch cannot" in torch_row["reason"]
+    assert ("onnx float64", 0.0) == (reference["engine"], reference["worst"])
+    assert "does not run node HardSwish" in native["reason"]
+    assert ["onnx", "openvino"] == [row["engine"] for row in others]
 
 
 def test_answers_that_are_no_sbr_are_said_to_be_measured_in_their_sd():
@@ -238,7 +244,7 @@ def test_answers_that_are_no_sbr_are_said_to_be_measured_in_their_sd():
     row = Row("m.onnx", "native", "float32", errors, spread=4.0, unit=4.0, patches="2 patches")
     head, _, line, verdict = table([row]).splitlines()
 
-    assert head.startswith("on 2 patches: the answers of torch have an SD of 4 SBR, and some are")
+    assert head.startswith("on 2 patches: the answers have an SD of 4 SBR, and some are")
     assert "≤ 0.0004, 0.0004, ρc 0.0001" in line
     assert "the promise of float32 holds for m.onnx on native" == verdict
 

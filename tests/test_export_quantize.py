@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 from torch import nn
 
+from export.calibration import line
 from export.conventions import Conventions
 from export.from_torch import export
 from export.imported import convert
 from export.network import he_initialise
-from export.quantize import line, quantize
+from export.quantize import quantize
 from export.samples import Samples, simulated_samples
 from export.siblings import sibling_paths
 from export.to_onnx import write_model
@@ -163,9 +164,28 @@ def test_what_correcting_biases_spoils_is_made_without_it(tmp_path, monkeypatch)
     wanted = load_model(model).predict_patches(unseen)
     for path in sibling_paths(model).values():
         assert np.abs(load_model(path).predict_patches(unseen) - wanted).max() <= 0.15
-    monkeypatch.setattr("export.quantize._Seen.uncorrected", lambda seen: seen)
+    monkeypatch.setattr("export.calibration.Seen.uncorrected", lambda seen: seen)
     with pytest.raises(ModelError, match=r"scaled\.int8\.xml is not written: worst .*, mean"):
         quantize(model, seen)
+
+
+def test_what_one_package_cannot_read_is_said_and_the_other_sibling_is_left(
+    model, tmp_path, monkeypatch
+):
+    class ReadingError(Exception):
+        """OpenVINO's own are no RuntimeError either."""
+
+    def fail(graph):
+        raise ReadingError("no\nPad")
+
+    alone = tmp_path / "alone.onnx"
+    alone.write_bytes(model.read_bytes())
+    monkeypatch.setattr(import_openvino(), "convert_model", fail)
+
+    said = r"alone\.int8\.xml is not written: OpenVINO cannot read the graph: no Pad, on made up$"
+    with pytest.raises(ModelError, match=said):
+        quantize(alone, samples(24, seed=1))
+    assert {"alone.onnx", "alone.int8.onnx"} == {path.name for path in tmp_path.iterdir()}
 
 
 def test_a_handful_of_patches_is_too_few_to_calibrate_with(model):

@@ -23,7 +23,8 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace, progress: Progress) -> Written:
-    from export.quantize import ENOUGH_PATCHES, quantize
+    from export.calibration import ENOUGH_PATCHES
+    from export.quantize import quantize
 
     spec = spec_of(options.model)
     calibration, checked = samples(options, spec, "calibrate"), held_out(options, spec)
