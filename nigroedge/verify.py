@@ -133,7 +133,10 @@ def verify(
     specs = [read_spec(artefact) for artefact in artefacts]
     if any(spec != specs[0] for spec in specs):
         names = ", ".join(repr(artefact.name) for artefact in artefacts)
-        raise ModelError(f"expected the same nigroedge.* metadata in {names}")
+        raise ModelError(
+            f"expected the same nigroedge.* metadata in {names}: remove the siblings that were "
+            "made of another model file, and make them anew"
+        )
     patches = np.stack(list(islice(_simulated_patches(specs[0]), n_patches)))
     reference = _reference(artefacts[0], engine, threads).predict_patches(patches)
     pairs = [
