@@ -127,7 +127,8 @@ def read_net(content: bytes, shape: Shape3) -> Net:
         )
     if len(inputs) != 1 or len(graph.output) != 1:
         raise ModelError(
-            f"expected one input and one output, got {len(inputs)} and {len(graph.output)}"
+            f"expected one input and one output, got {len(inputs)} and {len(graph.output)}: export "
+            "what takes the patch alone and gives the SBR alone"
         )
     net = Net(list(graph.node), constants, graph.output[0].name, opset)
     _take_constants(net)
@@ -138,7 +139,10 @@ def read_net(content: bytes, shape: Shape3) -> Net:
 
 def _opset(model: onnx.ModelProto) -> int:
     if model.functions:
-        raise ModelError(f"expected no functions, got {model.functions[0].name!r}")
+        raise ModelError(
+            f"expected no functions, got {model.functions[0].name!r}: write them out "
+            "with onnx.inliner.inline_local_functions"
+        )
     version = next((each.version for each in model.opset_import if not each.domain), 0)
     newest = onnx.defs.onnx_opset_version()
     if not MIN_OPSET <= version <= newest:
