@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import fft
 from scipy.ndimage import distance_transform_edt
 
 Array = npt.NDArray[np.float64]
@@ -161,11 +162,9 @@ def _paint_veins(labels, at, rng, reach) -> None:
 
 
 def _smooth_noise(shape, rng) -> Array:
-    noise = np.fft.rfftn(rng.normal(size=shape))
-    kx, ky, kz = (np.fft.fftfreq(n, h) for n, h in zip(shape, VOXEL_MM, strict=True))
-    kz = kz[: shape[2] // 2 + 1]
-    k2 = kx[:, None, None] ** 2 + ky[:, None] ** 2 + kz**2
-    smooth = np.fft.irfftn(noise * np.exp(-2 * (math.pi * 3) ** 2 * k2), s=shape, axes=(0, 1, 2))
+    noise = fft.rfftn(rng.normal(size=shape))
+    k2 = sum(k**2 for k in _frequencies(shape, VOXEL_MM))[..., : noise.shape[-1]]
+    smooth = fft.irfftn(noise * np.exp(-2 * (math.pi * 3) ** 2 * k2), s=shape)
     return smooth / smooth.std()
 
 
@@ -190,23 +189,27 @@ def local_field(head: Head, forward=None) -> Array:
 
 
 def _smooth(values: Array, sigma_voxels: float) -> Array:
-    k = np.meshgrid(*(np.fft.fftfreq(n) for n in values.shape), indexing="ij")
-    window = np.exp(-2 * (math.pi * sigma_voxels) ** 2 * sum(a**2 for a in k))
-    return np.fft.ifftn(np.fft.fftn(values) * window).real
+    k2 = sum(k**2 for k in _frequencies(values.shape, (1, 1, 1)))
+    window = np.exp(-2 * (math.pi * sigma_voxels) ** 2 * k2)
+    return fft.ifftn(fft.fftn(values) * window, overwrite_x=True).real
 
 
 def exact_field(chi: Array, b0: tuple[float, float, float]) -> Array:
     """Field of χ in units of χ, float64, on a box of twice the size; D(0) = 0."""
     box = tuple(2 * n for n in chi.shape)
-    k = np.meshgrid(
-        *(np.fft.fftfreq(n, h) for n, h in zip(box, VOXEL_MM, strict=True)), indexing="ij"
-    )
+    k = _frequencies(box, VOXEL_MM)
     k2 = sum(a**2 for a in k)
     k2[0, 0, 0] = 1
     kernel = 1 / 3 - sum(a * b for a, b in zip(k, b0, strict=True)) ** 2 / k2
     kernel[0, 0, 0] = 0
     nx, ny, nz = chi.shape
-    return np.fft.ifftn(np.fft.fftn(chi, s=box, axes=(0, 1, 2)) * kernel).real[:nx, :ny, :nz]
+    return fft.ifftn(fft.fftn(chi, s=box) * kernel, overwrite_x=True).real[:nx, :ny, :nz]
+
+
+def _frequencies(shape: tuple[int, ...], spacing: tuple[float, ...]) -> list[Array]:
+    """Each along its own axis."""
+    rulers = (fft.fftfreq(n, h) for n, h in zip(shape, spacing, strict=True))
+    return np.meshgrid(*rulers, indexing="ij", sparse=True)
 
 
 def slab_of(whole: Array) -> Array:
