@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every test may ask for: real data, small models, a slab, the command line."""
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -31,6 +32,17 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("project")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Keep what is made here from the collector: whole libraries and thousands of tests stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +111,12 @@ def trained(table, tmp_path_factory) -> Path:
     from tests.training_runs import trained_run
 
     return trained_run(table, tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def no_curve(monkeypatch):
+    """Training draws no log.svg, which takes longer than an epoch here; `trained` has one."""
+    monkeypatch.setattr("export.run.draw_curve", lambda *_: None)
 
 
 @pytest.fixture

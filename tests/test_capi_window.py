@@ -156,11 +156,16 @@ def cutting_example(tmp_path_factory) -> Path:
     return folder / "predict"
 
 
+@pytest.fixture(scope="module")
+def patient():
+    return simulate(2)
+
+
 @pytest.mark.parametrize("cut", [0, 100_000, -1])
 def test_an_image_cut_short_under_the_c_example_is_refused(
-    tmp_path, model_path, cutting_example, cut
+    tmp_path, model_path, cutting_example, patient, cut
 ):
-    patient, path = simulate(2), tmp_path / "scan.nii"
+    path = tmp_path / "scan.nii"
     save_volume(patient.volume, path)
     size = path.stat().st_size
     cut %= size

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -47,6 +48,11 @@ def cpp_files() -> list[Path]:
     return [p for p in sorted((ROOT / "csrc").rglob("*")) if p.suffix in {".cpp", ".h", ".inc"}]
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
@@ -84,7 +90,7 @@ def test_a_program_that_predicts_starts_without_what_it_does_not_need():
 
 @pytest.mark.parametrize("path", python_files("nigroedge"), ids=relative)
 def test_runtime_imports_at_the_top_only_what_every_user_has(path):
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     at_top = imported(tree.body) - set(sys.stdlib_module_names)
     anywhere = imported(list(ast.walk(tree))) - set(sys.stdlib_module_names)
 
@@ -104,7 +110,7 @@ MODULES = {module_name(path): path for path in python_files("nigroedge")}
 def imported_modules(path: Path) -> set[str]:
     """Modules of this package that a file imports, anywhere and for types too."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -149,7 +155,7 @@ def test_packages_know_only_those_below_them(name):
 def test_only_the_command_line_prints_or_exits(path):
     if path.name in {"cli.py", "__main__.py"}:
         return
-    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    calls = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
     names = {ast.unparse(call.func) for call in calls}
 
     assert set() == names & {"print", "exit", "sys.exit", "os._exit", "input"}
@@ -186,7 +192,7 @@ def test_a_file_opens_with_what_it_is(path):
 
     assert "SPDX-License-Identifier: Apache-2.0" in text[:2000]
     if path.suffix == ".py":
-        assert ast.get_docstring(ast.parse(text))
+        assert ast.get_docstring(parsed(path))
     else:
         assert text.startswith(("//", "/*"))
 

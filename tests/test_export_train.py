@@ -17,6 +17,8 @@ from nigroedge.model import load_model
 from nigroedge.study.table import read_table, write_table
 from tests.training_runs import CONFIG, RECIPE
 
+pytestmark = pytest.mark.usefixtures("no_curve")
+
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
