@@ -365,6 +365,7 @@ PYBIND11_MODULE(_core, m) {
     m.attr("MIN_VOXEL_MM") = nigro::kMinVoxelMm;
     m.attr("MAX_VOXEL_MM") = nigro::kMaxVoxelMm;
     m.attr("MIN_SBR") = nigro::kMinSbr;
+    m.attr("METRES_MM") = nigro::kMetresMm;
     m.attr("MIN_APART_MM") = nigro::kMinApartMm;
     m.attr("MAX_APART_MM") = nigro::kMaxApartMm;
     m.attr("MAX_SBR") = nigro::kMaxSbr;

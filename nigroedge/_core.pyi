@@ -11,6 +11,7 @@ MIN_COVERAGE: float
 MIN_VOXEL_MM: float
 MAX_VOXEL_MM: float
 MIN_SBR: float
+METRES_MM: float
 MIN_APART_MM: float
 MAX_APART_MM: float
 MAX_SBR: float

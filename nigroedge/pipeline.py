@@ -36,6 +36,8 @@ SIDES = ("left", "right")
 #: sides have 4.3 (SD 1.1); software that reads twice as much has 8.6 (SD 2.2), and 15 lies almost 3
 #: SD above that.
 MIN_SBR, MAX_SBR = _core.MIN_SBR, _core.MAX_SBR
+#: Nearer to the origin along every axis lie centroids in metres; the reason is in core/model.h.
+METRES_MM = _core.METRES_MM
 
 
 class PatchModel(Protocol):
@@ -83,8 +85,8 @@ def predict(
         If no side is asked for, a centroid is not three finite numbers, no model serves a side, or
         a patch cannot be an SMWI.
     GeometryError
-        If the left centroid is not 8 to 50 mm to the left of the right one, or a patch lies outside
-        the image.
+        If a centroid is one in metres, the left one is not 8 to 50 mm to the left of the right one,
+        or a patch lies outside the image.
     DegeneratePatchError
         If a patch is constant or holds values that are not finite, or the model answers with an SBR
         below MIN_SBR or above MAX_SBR.
@@ -137,6 +139,9 @@ def _centres(left: npt.ArrayLike | None, right: npt.ArrayLike | None) -> dict[st
     centres = {side: _centre(side, xyz) for side, xyz in given.items() if xyz is not None}
     if not centres:
         raise InputError("expected the centroid of at least one side, got none")
+    for centre in centres.values():
+        if 0 < max(map(abs, centre)) < METRES_MM:
+            raise GeometryError(f"expected a centroid in millimetres, got {centre}: metres?")
     problem = len(centres) == 2 and not_apart(centres["left"], centres["right"])
     if problem:
         raise GeometryError(f"{problem}, got left {centres['left']} and right {centres['right']}")

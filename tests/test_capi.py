@@ -160,11 +160,20 @@ def test_centroids_that_are_no_pair_are_refused_as_in_python(c_model, model_path
     """Before, metres and centimetres were taken for millimetres: 2.4 for a healthy 4.8."""
     points = {"left": (-4 * factor, 0, 0), "right": (4 * factor, 0.1, 0)}
 
-    with pytest.raises(GeometryError, match="8 to 50 mm apart along x"):
+    with pytest.raises(GeometryError, match=r"8 to 50 mm apart along x|metres\?"):
         load_model(model_path, threads=1).predict(scan(), **points)
-    with pytest.raises(NigroedgeError, match="8 to 50 mm apart along x") as caught:
+    with pytest.raises(NigroedgeError, match=r"8 to 50 mm apart along x|metres\?") as caught:
         c_model.predict(scan(), **points)
     assert BAD_GEOMETRY == caught.value.args[0]
+
+
+@pytest.mark.parametrize("centre", [(-0.009, -0.018, -0.014), (0.05, 0, -0.099)])
+def test_one_centroid_in_metres_is_refused_as_in_python(c_model, model_path, centre):
+    with pytest.raises(GeometryError, match=r"a centroid in millimetres, got .*: metres\?"):
+        load_model(model_path, threads=1).predict(scan(), left=centre)
+    with pytest.raises(NigroedgeError, match=r"a centroid in millimetres, got .*: metres\?"):
+        c_model.predict(scan(), left=centre)
+    c_model.predict(scan(), left=(0, 0, 0))  # the middle of an image that was cut out
 
 
 def test_a_side_that_the_model_does_not_serve_is_refused(library, net):

@@ -235,6 +235,8 @@ def test_the_flipped_patch_is_what_numpy_flips():
         ),
         ({"left": (-0.9, 0, 0), "right": (1.4, 0, 0)}, GeometryError, "8 to 50 mm apart"),
         ({"left": (-45, 0, 0), "right": (5.1, 0, 0)}, GeometryError, "8 to 50 mm apart"),
+        ({"left": (-0.0047, 0.0027, -0.0039)}, GeometryError, r"in millimetres, .*: metres\?"),
+        ({"right": (0, 0, 0.099)}, GeometryError, "in millimetres"),
         ({"left": (1, 2)}, InputError, "the left centroid as 3 finite numbers"),
         ({"right": (1, 2, np.nan)}, InputError, "the right centroid as 3 finite numbers"),
         ({"right": (1, 2, np.inf)}, InputError, "the right centroid as 3 finite numbers"),

@@ -109,10 +109,10 @@ def test_a_line_of_names_that_can_be_split_in_two_ways_is_refused(text, message)
             [(2, "expected 3 cells between commas, as in the header, got semicolons")],
         ),
         (
-            "#P1,left,2\n # P2,left\n",
+            "#P1,left,2\n // P2,left\n%P3,left,1\n",
             [
-                (n, "expected no line that begins with #: take away the mark, or the line")
-                for n in (2, 3)
+                (n, "expected no line that begins with #, % or //: take away the mark, or the line")
+                for n in (2, 3, 4)
             ],
         ),
     ],
@@ -139,7 +139,9 @@ cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), max_s
 tables = st.integers(2, 5).flatmap(
     lambda n: st.lists(
         st.lists(cells, min_size=n, max_size=n).filter(
-            lambda row: any(c.strip() for c in row) and not row[0].lstrip().startswith("#")
+            lambda row: (
+                any(c.strip() for c in row) and not row[0].lstrip().startswith(("#", "%", "//"))
+            )
         ),
         min_size=1,
         max_size=5,

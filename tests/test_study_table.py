@@ -117,7 +117,7 @@ ids = st.text(min_size=1, max_size=8).filter(
     lambda text: (
         text.isprintable()
         and text == text.strip()
-        and text[0] not in "=+-@#"
+        and text[0] not in "=+-@#%/"
         and not is_missing(text)
     )
 )

@@ -71,11 +71,20 @@ void check_served(const ModelSpec& spec, const std::vector<Target>& targets) {
 }
 
 // Left and right swapped is the one mistake that gives two plausible numbers.
+void check_millimetres(const Point& centre) {
+    const double farthest =
+        std::max({std::abs(centre[0]), std::abs(centre[1]), std::abs(centre[2])});
+    if (farthest == 0 || farthest >= kMetresMm) return;
+    throw GeometryError("expected a centroid in millimetres, got " + text(centre[0]) + ", " +
+                        text(centre[1]) + ", " + text(centre[2]) + ": metres?");
+}
+
 // Centroids in metres lie in the image too, and next to one another.
-void check_sides_apart(const std::vector<Target>& targets) {
+void check_centres(const std::vector<Target>& targets) {
     double left = -std::numeric_limits<double>::infinity();
     double right = std::numeric_limits<double>::infinity();
     for (const Target& target : targets) {
+        check_millimetres(target.centre_mm);
         if (target.side == Sides::left) left = std::max(left, target.centre_mm[0]);
         if (target.side == Sides::right) right = std::min(right, target.centre_mm[0]);
     }
@@ -153,7 +162,7 @@ Model::Model(const OnnxModel& onnx, std::size_t n_threads)
 std::vector<Prediction> Model::predict(const VolumeView& volume,
                                        const std::vector<Target>& targets) {
     check_served(spec_, targets);
-    check_sides_apart(targets);
+    check_centres(targets);
     const std::size_t n_voxels = spec_.n_voxels();
     std::vector<Prediction> predictions(targets.size());
     std::vector<float> patches(targets.size() * n_voxels);
@@ -170,7 +179,7 @@ std::vector<Prediction> Model::predict(const VolumeView& volume,
 
 ImageWindow Model::window_of(const VolumeView& volume, const std::vector<Target>& targets) const {
     check_served(spec_, targets);
-    check_sides_apart(targets);
+    check_centres(targets);
     ImageWindow hull{volume.shape, {0, 0, 0}};
     for (const Target& target : targets) {
         const ImageWindow window = window_of_target(volume, spec_, target);

@@ -21,6 +21,9 @@ constexpr double kMaxSbr = 15;
 // twice, or of centimetres; more of a slip of the decimal point.
 constexpr double kMinApartMm = 8;
 constexpr double kMaxApartMm = 50;
+// Millimetres from the origin along every axis, within which no one finds a nigrosome by chance,
+// but where metres put them all. The origin itself may be the middle of an image that was cut out.
+constexpr double kMetresMm = 0.1;
 
 // Where to look in a volume, and what was found there.
 struct Target {

@@ -83,9 +83,9 @@ enum {
                                    run, or a model that fails its self-test */
     NIGRO_UNSUPPORTED = 4,      /* NIGROEDGE_ISA names what this CPU cannot run */
     NIGRO_BAD_GEOMETRY = 5,     /* a broken affine, voxels shorter than 0.05 mm or longer than 5, a
-                                   centroid outside the volume, a patch of which less than 0.9 lies
-                                   inside it, or a left and a right point that
-                                   are exchanged or not 8 to 50 mm apart */
+                                   centroid outside the volume or in metres, a patch of which
+                                   less than 0.9 lies inside it, or a left and a right centroid
+                                   exchanged or not 8 to 50 mm apart */
     NIGRO_DEGENERATE_PATCH = 6, /* the voxels around the centroid are constant or all but, not
                                    finite, without a positive mean to divide by, 0 in a whole slice,
                                    or no SMWI: negative, or such that the model answers with an SBR

@@ -29,6 +29,8 @@ _BROKEN = (
     f"expected cells of at most {csv.field_size_limit()} characters, with their quotes closed on "
     f"the same line"
 )
+#: A line that is left out, to some programs; to others, and here, it would be a row.
+_COMMENTS = ("#", "%", "//")
 _SEP_LINE = re.compile(r'"?sep=([^"])"?', re.IGNORECASE)
 #: What pandas calls the index of a table that it wrote, read and wrote again.
 _PANDAS_INDEX = "Unnamed: 0"
@@ -195,8 +197,8 @@ def _rows(
 
 def _misplaced(cells: Sequence[str], line: str, delimiter: str, names: Sequence[str]) -> str | None:
     """Say what is wrong with the number of cells, or with where they stand."""
-    if cells[0].lstrip().startswith("#"):
-        return "expected no line that begins with #: take away the mark, or the line"
+    if cells[0].lstrip().startswith(_COMMENTS):
+        return "expected no line that begins with #, % or //: take away the mark, or the line"
     n, beyond = len(names), [cell for cell in cells[len(names) :] if cell.strip()]
     if len(cells) == 1 < n:
         other = [name for mark, name in DELIMITERS.items() if mark != delimiter and mark in line]
