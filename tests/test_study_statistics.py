@@ -180,15 +180,6 @@ def test_bias_against_scipy_and_statsmodels(seed):
     )
 
 
-def test_the_limits_and_their_intervals_by_hand():
-    # Differences −1, 0, 1 have s = 1, and t of 2 degrees of freedom is 4.302653.
-    found, half = agreement([1, 3, 5], [2, 3, 4]), 4.302653 * math.sqrt(1 / 3 + 1.959964**2 / 4)
-    for limit, value in ((found.lower, -1.959964), (found.upper, 1.959964)):
-        ends = limit.intervals["t"]
-        expected = (value, value - half, value + half)
-        assert (limit.value, ends.low, ends.high) == pytest.approx(expected, rel=1e-6)
-
-
 def test_the_intervals_of_the_limits_hold_the_truth_in_about_95_of_100_samples():
     rng = np.random.default_rng(0)
     truth, hits, trials = stats.norm.ppf(0.975), 0, 1000
