@@ -28,6 +28,19 @@ def test_an_array_is_filled_as_far_as_the_stream_goes():
 
     assert 4 == stream(gzip.compress(bytes([1, 2, 3, 4]))).read_into(target)
     assert [1, 2, 3, 4, 0, 0] == target.tolist()
+    members = gzip.compress(bytes([5, 6])) + gzip.compress(bytes([7, 8, 9, 10, 11, 12]))
+    assert 6 == stream(members).read_into(target)
+    assert [5, 6, 7, 8, 9, 10] == target.tolist()
+
+
+def test_members_are_read_wherever_chunks_end_and_are_counted(monkeypatch):
+    monkeypatch.setattr(gunzip, "_COMPRESSED_CHUNK", 1)
+    monkeypatch.setattr(gunzip, "MAX_MEMBERS", 3)
+    member = gzip.compress(b"ab") + bytes(3)
+
+    assert b"ababab" == stream(3 * member).read(99)
+    with pytest.raises(FormatError, match="at most 3 gzip members"):
+        stream(4 * member).read(99)
 
 
 @given(st.binary(max_size=1500), st.lists(st.integers(1, 2000)), st.integers(1, 5))

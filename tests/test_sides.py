@@ -2,12 +2,12 @@
 """Labels: which side they name, and which they only seem to."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nigroedge.centroid import BY_POSITION, GIVEN, MAX_APART_MM, MIN_APART_MM
 from nigroedge.errors import InputError
-from nigroedge.io.sides import Labelled, by_side, side_of
+from nigroedge.io.sides import Labelled, by_side, shown, side_of
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,8 @@ coordinate = st.floats(-40, 40)
 
 
 @given(st.tuples(coordinate, coordinate, coordinate), st.tuples(coordinate, coordinate, coordinate))
+@example((0.0, 0.0, 0.0), (MIN_APART_MM, 0.0, 0.0))
+@example((-25.0, 0.0, 0.0), (MAX_APART_MM - 25, 0.0, 0.0))
 def test_by_position_the_smaller_x_is_left_whatever_the_order(a, b):
     points = [Labelled("", "F-1", a), Labelled("", "F-2", b)]
     if abs(a[0] - b[0]) < MIN_APART_MM:
@@ -122,6 +124,8 @@ def test_by_position_the_smaller_x_is_left_whatever_the_order(a, b):
 
 
 @given(st.tuples(coordinate, coordinate, coordinate), st.tuples(coordinate, coordinate, coordinate))
+@example((0.0, 0.0, 0.0), (MIN_APART_MM, 0.0, 0.0))
+@example((-25.0, 0.0, 0.0), (MAX_APART_MM - 25, 0.0, 0.0))
 def test_labels_and_positions_agree_or_are_refused(a, b):
     points = [Labelled("", "n1_l", a), Labelled("", "n1_r", b)]
     if not a[0] < b[0]:
@@ -135,3 +139,16 @@ def test_labels_and_positions_agree_or_are_refused(a, b):
 
     assert {"left": a, "right": b} == by_side(points)
     assert [GIVEN] * 2 == [one.source for one in by_side(points).values()]
+
+
+@pytest.mark.parametrize("labels", [("left", "N1"), ("N1", "left")])
+def test_a_point_without_a_side_beside_one_with_is_refused(labels):
+    points = [Labelled("here", label, (x, 0, 0)) for label, x in zip(labels, (-9, 9), strict=True)]
+
+    with pytest.raises(InputError, match=r"a label that names a side, as others .*, got 'N1'"):
+        by_side(points)
+
+
+def test_a_long_label_is_cut_in_messages():
+    assert repr("n" * 40) == shown("n" * 40)
+    assert repr("n" * 40 + "…") == shown("n" * 41)

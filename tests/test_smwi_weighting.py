@@ -54,6 +54,7 @@ def test_nan_becomes_zero():
     [
         *({"threshold_ppm": 0.0}, {"threshold_ppm": 1e-9}, {"threshold_ppm": 1e3}),
         *({"power": -1.0}, {"power": np.nan}, {"power": 1e9}, {"power": np.inf}),
+        *({"threshold_ppm": 0.0499}, {"threshold_ppm": 10.01}, {"power": 0.0}, {"power": 32.01}),
     ],
 )
 def test_parameters_without_meaning_are_refused(wrong):
@@ -61,3 +62,8 @@ def test_parameters_without_meaning_are_refused(wrong):
         InputError, match=r"expected a (threshold of χ of 0\.05 to 10|power of the)"
     ):
         weight_magnitude(np.ones(1, np.float32), np.ones(1, np.float32), **wrong)
+
+
+@pytest.mark.parametrize("limits", [{"threshold_ppm": 0.05}, {"threshold_ppm": 10}, {"power": 32}])
+def test_the_limits_themselves_are_taken(limits):
+    assert [1.0] == weight_magnitude(np.ones(1), np.zeros(1), **limits).tolist()
