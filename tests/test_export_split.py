@@ -58,6 +58,13 @@ def test_a_table_keeps_the_splits_that_it_gives():
     assert [[2, 3], [4, 5], [0, 1]] == [
         p.tolist() for p in (split.train, split.validation, split.test)
     ]
+    alone = split_rows(rows[::2], 0)  # one side of each
+    assert ([1], [2], [0]) == (*map(list, (alone.train, alone.validation, alone.test)),)
+
+
+def test_a_seed_deals_as_it_always_did():
+    # In another order the same command would train another model.
+    assert [20, 21, 30, 31, 50, 51] == split_rows(people(30, ["train"] * 30), 0).validation.tolist()
 
 
 @pytest.mark.parametrize(
@@ -65,6 +72,7 @@ def test_a_table_keeps_the_splits_that_it_gives():
     [
         (people(2), None, "expected at least 3 participants to split, got 2"),
         (people(2, ["test", "test"]), None, "got 0 and 0"),
+        (people(2, ["validation", "validation"]), None, "got 0 and 2"),
         (people(3, ["train", "train", "test"]), 3, "at least 3 participants to learn from, got 2"),
     ],
 )
