@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nigroedge.errors import GeometryError
 from nigroedge.smwi.fourier import FourierGrid
-from nigroedge.smwi.high_pass import shells
+from nigroedge.smwi.high_pass import check_rim, shells
 from nigroedge.smwi.mask import distance_mm
 from nigroedge.smwi.masked import MaskedMap
 from tests.test_smwi_background import GRID, MASK, VOXEL_MM, dipole_at
@@ -61,3 +61,11 @@ def test_a_mask_too_thin_is_refused_after_the_last_ball():
 
     with pytest.raises(GeometryError, match=r"ball of 2 mm .* fits into 0 of"):
         list(shells(MaskedMap(dipole_at((0, 0, 0)), thin, GRID), RADII_MM))
+
+
+def test_5_of_100_voxels_are_enough_and_4_are_not():
+    mask = np.arange(120) < 100
+    check_rim(np.arange(120) < 5, mask, 2.0)
+
+    with pytest.raises(GeometryError, match=r"at least 5 % of the mask, it fits into 4 of 100"):
+        check_rim(np.arange(120) < 4, mask, 2.0)
