@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nigroedge.smwi.channels import combine_channels, root_sum_of_squares
+from nigroedge.smwi.channels import channel_offsets, combine_channels, root_sum_of_squares
 from nigroedge.smwi.unwrap import unwrap_exact, wrap
 
 SHAPE = (24, 20, 12)
@@ -27,6 +27,25 @@ def channels_of(times, offsets, sensitivities):
 
 def test_root_sum_of_squares_by_hand():
     assert [5.0, 13.0] == root_sum_of_squares(np.array([[3, 4], [5, 12]], np.float32)).tolist()
+
+
+def test_channels_weigh_as_the_squares_of_their_magnitudes():
+    """Of magnitudes 2 and 1, whose phases part in the third echo: 4 + 1i, not 2 + 1i."""
+    magnitude = np.broadcast_to(np.float32([2, 1]), (4, 4, 4, 3, 2))
+    phase = np.zeros((4, 4, 4, 3, 2), np.float32)
+    phase[..., 2, 1] = math.pi / 2
+
+    _, combined = combine_channels(
+        magnitude, phase, (0.01, 0.02, 0.03), np.ones((4, 4, 4), bool), unwrap_exact
+    )
+
+    assert np.ravel(combined[0, 0, 0]) == pytest.approx([0, 0, math.atan(1 / 4)], abs=1e-6)
+    # So do the differences of echoes 1 and 2, of which the offset takes TE₁ / (TE₂ − TE₁) = 1.
+    offsets = channel_offsets(
+        magnitude, phase[..., [0, 2], :], (0.01, 0.02), np.ones((4, 4, 4), bool), wrap, (1, 1, 1)
+    )
+    unit = (4 - 1j) / abs(4 - 1j)
+    assert np.stack(offsets) == pytest.approx(np.full((2, 4, 4, 4), unit), abs=1e-6)
 
 
 @pytest.mark.parametrize("times", [(0.010, 0.020, 0.030), (0.004, 0.0097, 0.0154)])
