@@ -37,6 +37,7 @@ MAX_LINE = 100
 FOREIGN = {
     *("--benchmark-enable", "--cflags", "--index-url", "--install", "--libs"),
     *("--size", "--tables", "--real", "--atlas", "--patients"),  # scripts in bench and docs/notes
+    *("--sample", "--tests"),  # tests/mutate.py
 }
 
 PARSERS = {"nigroedge": nigroedge.cli.parser(), "python -m export": export.__main__.parser()}
