@@ -103,7 +103,7 @@ MINIATURE = Plan(
     curve_steps=4,
     physical_epochs=1,
     batch=2,
-    calibration=4,
+    calibration=8,
 )
 
 
