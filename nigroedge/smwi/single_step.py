@@ -149,12 +149,13 @@ class _Passed:
             part = partial(_part_of, step, n)
             found = self.minimise(lam, FINE, few, start=chi, shares=shares, step=part)
             rounds += int(found.solver["iterations"])
-            if n + 1 == PASSES:
-                break
-            chi = np.where(self.total.mask, found.chi, np.float32(0))
-            del found, shares
-            shares = shares_of(self.total.grid, chi, EDGE_PPM_PER_MM)
-        return Minimum(found.chi, {**found.solver, "iterations": rounds})
+            chi, solver = found.chi, found.solver
+            del found
+            if n + 1 < PASSES:
+                chi = np.where(self.total.mask, chi, np.float32(0))
+                shares = None  # let go before the next are made
+                shares = shares_of(self.total.grid, chi, EDGE_PPM_PER_MM)
+        return Minimum(chi, {**solver, "iterations": rounds})
 
     def minimise(
         self,
