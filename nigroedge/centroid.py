@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nigroedge import _core
-
 #: Millimetres along x between the left and the right nigrosome-1, with the reason in core/model.h.
-MIN_APART_MM, MAX_APART_MM = _core.MIN_APART_MM, _core.MAX_APART_MM
+#: Numbers of their own, so that `--help` needs no compiled part.
+MIN_APART_MM, MAX_APART_MM = 8.0, 50.0
 #: Somebody gave the point and said which side it is on.
 GIVEN = "given"
 #: Somebody gave two points and no sides: the one with the smaller x (RAS) is taken for the left.

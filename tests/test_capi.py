@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 import nigroedge
 from examples.predict_ctypes import TYPES
+from nigroedge import _core
+from nigroedge.centroid import MAX_APART_MM, MIN_APART_MM
 from nigroedge.errors import GeometryError, ModelError, NigroedgeError
 from nigroedge.grid import PatchGrid
 from nigroedge.io.nifti import load_volume
@@ -153,6 +155,10 @@ def test_real_data_gives_the_results_of_python(library, shared_data, tmp_path):
 
 
 # ---------------------------------------------------------------------------------------- refusals
+
+
+def test_both_faces_have_the_same_bounds_of_a_pair():
+    assert (_core.MIN_APART_MM, _core.MAX_APART_MM) == (MIN_APART_MM, MAX_APART_MM)
 
 
 @pytest.mark.parametrize("factor", [0.9, 0.1, 0.001, 13.0])
