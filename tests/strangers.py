@@ -187,9 +187,8 @@ def torchvision_r3d_18() -> nn.Module:
 
 
 def densenet() -> nn.Module:
-    """MONAI's DenseNet, small: it normalises before it convolves, and concatenates."""
-    size = {"init_features": 8, "growth_rate": 4, "block_config": (2, 2, 2, 2)}
-    return monai("DenseNet", in_channels=1, out_channels=1, **size)
+    """MONAI's DenseNet-121, whole: it normalises before it convolves, and concatenates."""
+    return monai("DenseNet121", in_channels=1, out_channels=1)
 
 
 class OfTheMethod(nn.Module):

@@ -77,7 +77,7 @@ SHEARED[0, 2] = 0.5
         (
             {"phase": echoes(PHASE, {2: np.full(PHASE.shape[:3], np.nan)})},
             InputError,
-            "0 in every voxel of echo 3",
+            "in every voxel of echo 3",
         ),
         (
             {"phase": echoes(PHASE, {2: PHASE[..., 0]})},

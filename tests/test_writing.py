@@ -302,6 +302,8 @@ ELSEWHERE = {
     "export/findings.py": "a file of the one way",
     "export/windows.py": "a scratch folder, which gets its name when it is whole",
     "export/run.py": "a file of the one way",
+    "export/from_torch.py": "the null device",
+    "export/weights.py": "nowhere: its messages name torch.save",
     "export/quantize.py": "a scratch folder, from where the one way takes it",
 }
 

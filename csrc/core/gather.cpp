@@ -27,13 +27,13 @@ const unsigned char* source_row(const Box& box, std::size_t a, std::size_t b) {
     return box.first + signed_size(a) * box.strides[0] + signed_size(b) * box.strides[1];
 }
 
-float* target_row(const Target& target, std::size_t a, std::size_t b) {
+float* target_row(const Destination& target, std::size_t a, std::size_t b) {
     return target.first + signed_size(a) * target.strides[0] + signed_size(b) * target.strides[1];
 }
 
 // No axis is contiguous: voxel by voxel.
 void gather_scattered(const Kernels& kernels, const VolumeView& image, const Box& box,
-                      const Target& target) {
+                      const Destination& target) {
     const kernels::LoadStrided load = kernels.load_strided[slot(image)][image.swapped];
     for (std::size_t a = 0; a < box.extent[0]; ++a)
         for (std::size_t b = 0; b < box.extent[1]; ++b)
@@ -44,7 +44,7 @@ void gather_scattered(const Kernels& kernels, const VolumeView& image, const Box
 // The last axis is contiguous: each run is a row of the destination, turned round where the image
 // stores it backwards.
 void gather_rows(const Kernels& kernels, const VolumeView& image, const Box& box,
-                 const Target& target) {
+                 const Destination& target) {
     const kernels::Load load = kernels.load[slot(image)][image.swapped];
     const std::size_t n = box.extent[2];
     const bool backwards = box.strides[2] < 0;
@@ -60,7 +60,7 @@ void gather_rows(const Kernels& kernels, const VolumeView& image, const Box& box
 // Axis `along`, 0 or 1, is contiguous: for each index of the other one, the runs along it that make
 // up the last axis are transposed into the destination. A run that the image stores backwards fills
 // its column from the far end.
-void gather_columns(const Kernels& kernels, const VolumeView& image, Box box, Target target,
+void gather_columns(const Kernels& kernels, const VolumeView& image, Box box, Destination target,
                     std::size_t along) {
     const kernels::LoadTransposed load = kernels.load_transposed[slot(image)][image.swapped];
     const std::size_t across = 1 - along;
@@ -95,7 +95,8 @@ std::size_t contiguous_axis(const VolumeView& image, const Box& box) {
     return 3;
 }
 
-void gather(const Kernels& kernels, const VolumeView& image, const Box& box, const Target& target) {
+void gather(const Kernels& kernels, const VolumeView& image, const Box& box,
+            const Destination& target) {
     const std::size_t along = contiguous_axis(image, box);
     if (along == 3) return gather_scattered(kernels, image, box, target);
     if (along == 2) return gather_rows(kernels, image, box, target);

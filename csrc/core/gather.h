@@ -22,7 +22,7 @@ struct Box {
 };
 
 // Where a box goes. Neighbours along the last axis lie side by side.
-struct Target {
+struct Destination {
     float* first;
     std::array<std::ptrdiff_t, 2> strides;  // elements, of axes 0 and 1
 };
@@ -30,7 +30,7 @@ struct Target {
 // Writes the values of the voxels of `box`. `image` says how they are stored; its geometry is not
 // looked at.
 void gather(const kernels::Kernels& kernels, const VolumeView& image, const Box& box,
-            const Target& target);
+            const Destination& target);
 
 // The axis of `box` along which voxels lie side by side in memory, the last such axis; 3 if none.
 std::size_t contiguous_axis(const VolumeView& image, const Box& box);

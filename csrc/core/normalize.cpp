@@ -100,7 +100,7 @@ Scaling by_sd(const Statistics& statistics) {
 }
 
 // Extremes become extremes: if they fit float32, all do.
-Scaling checked(const Scaling& scaling, const Range& range) {
+Scaling checked(const Scaling& scaling, const Extremes& range) {
     for (const float value : {range.least, range.most})
         if (!std::isfinite(static_cast<float>(scaling.of(value))))
             throw DegeneratePatchError("expected a patch fit to be scaled, got values from " +
@@ -111,7 +111,7 @@ Scaling checked(const Scaling& scaling, const Range& range) {
 }
 
 // So that 'low' becomes 0 and 'high' 1.
-Scaling between(double low, double high, const Range& range) {
+Scaling between(double low, double high, const Extremes& range) {
     if (!(high > low))
         throw DegeneratePatchError("expected percentiles that differ, got " + text(low) + " twice");
     const double gain = 1 / (high - low);
@@ -131,7 +131,7 @@ Scaling scaling_of(const Statistics& statistics, const Normalization& how, const
     if (how.kind == Normalization::kMean) return by_mean(statistics, n);
     if (how.kind == Normalization::kZscore || how.kind == Normalization::kZscoreNonzero)
         return by_sd(statistics);
-    const Range range = range_of(x, n);
+    const Extremes range = range_of(x, n);
     if (how.kind == Normalization::kDivide) return checked({1 / how.divisor, 0}, range);
     if (how.kind == Normalization::kMinmax)
         return between(static_cast<double>(range.least), static_cast<double>(range.most), range);

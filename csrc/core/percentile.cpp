@@ -16,7 +16,7 @@ namespace {
 
 class Bins {
 public:
-    Bins(const float* x, std::size_t n, const Range& range) : x_(x), bin_of_(n), ends_(kBins) {
+    Bins(const float* x, std::size_t n, const Extremes& range) : x_(x), bin_of_(n), ends_(kBins) {
         const auto least = static_cast<double>(range.least);
         const double width = static_cast<double>(range.most) - least;
         const double per_width = width > 0 ? (kBins - 1) / width : 0;
@@ -63,7 +63,7 @@ double percentile(Bins& bins, std::size_t n, double q) {
 }  // namespace
 
 // Lanes that do not meet: the compiler makes vectors of them.
-Range range_of(const float* x, std::size_t n) {
+Extremes range_of(const float* x, std::size_t n) {
     constexpr std::size_t kLanes = 16;
     float least[kLanes], most[kLanes];
     std::fill_n(least, kLanes, x[0]);
@@ -81,7 +81,7 @@ Range range_of(const float* x, std::size_t n) {
     return {*std::min_element(least, least + kLanes), *std::max_element(most, most + kLanes)};
 }
 
-Percentiles percentiles(const float* x, std::size_t n, const Range& range, double low,
+Percentiles percentiles(const float* x, std::size_t n, const Extremes& range, double low,
                         double high) {
     Bins bins(x, n, range);
     return {percentile(bins, n, low), percentile(bins, n, high)};
