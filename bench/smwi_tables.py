@@ -305,7 +305,11 @@ def main() -> None:
         "--methods", nargs="+", default=list(METHODS), choices=[*METHODS, "two-steps"]
     )
     parser.add_argument(
-        "--sizes", type=int, nargs="+", default=[104, 192, 384], help="of the heads that score"
+        "--sizes",
+        type=int,
+        nargs="+",
+        default=sorted({size for size, _, _ in SCORING}),
+        help="of the heads that score",
     )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--tables", nargs="+", help="all by default")
