@@ -29,8 +29,8 @@ FEW = Stopping(tolerance=0, iterations=15)
 
 @functools.cache
 def solved(tilt=20.0, seed=5):
-    """A head of 64 mm, on which nothing was chosen, its field with noise, and χ in one step."""
-    head = make_head((128, 128, 30), tilt_degrees=tilt, seed=seed)
+    """A head of 52 mm, on which nothing was chosen, its field with noise, and χ in one step."""
+    head = make_head((104, 104, 30), tilt_degrees=tilt, seed=seed)
     noise = np.random.default_rng(0).normal(scale=NOISE_PPM, size=head.chi.shape)
     grid = FourierGrid(head.chi.shape, VOXEL_MM, 12.0)
     field = MaskedMap((total_field(head) + noise).astype(np.float32), head.mask, grid)
@@ -51,7 +51,7 @@ def test_one_step_halves_the_error_of_two():
 
 
 def test_the_local_field_is_that_of_the_brain():
-    """A third nearer than V-SHARP's at least: 0.19 of its SD for 0.32 is measured."""
+    """A third nearer than V-SHARP's at least: 0.18 of its SD for 0.34 is measured."""
     head, field, _, (local, _) = solved()
     truth = local_field(head)[local.mask]
 
@@ -62,6 +62,7 @@ def test_the_local_field_is_that_of_the_brain():
 
 
 def test_small_structures_keep_their_height():
+    """1.01 of it is measured; in one pass, with edges at the full price, it is less."""
     head, _, _, (local, found) = solved()
 
     def contrast(chi):
@@ -70,7 +71,7 @@ def test_small_structures_keep_their_height():
         )
         return nigra - nigrosome
 
-    assert contrast(found.chi) == pytest.approx(contrast(head.chi), rel=0.08)
+    assert contrast(found.chi) == pytest.approx(contrast(head.chi), rel=0.04)
 
 
 @pytest.mark.parametrize("side", [-1, 1])
