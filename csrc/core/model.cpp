@@ -70,7 +70,7 @@ void check_served(const ModelSpec& spec, const std::vector<Target>& targets) {
                                 name(spec.served) + " side only");
 }
 
-// Left and right swapped is the one mistake that gives two plausible numbers.
+// Centroids in metres lie in the image too.
 void check_millimetres(const Point& centre) {
     const double farthest =
         std::max({std::abs(centre[0]), std::abs(centre[1]), std::abs(centre[2])});
@@ -79,7 +79,7 @@ void check_millimetres(const Point& centre) {
                         text(centre[1]) + ", " + text(centre[2]) + ": metres?");
 }
 
-// Centroids in metres lie in the image too, and next to one another.
+// Left and right swapped gives two plausible numbers; so does one side marked twice.
 void check_centres(const std::vector<Target>& targets) {
     double left = -std::numeric_limits<double>::infinity();
     double right = std::numeric_limits<double>::infinity();

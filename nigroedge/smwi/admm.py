@@ -280,8 +280,9 @@ class _Admm:
             total += self.gradient_dual[axis]
             # dual ← total − shrink(total), which is total clipped to ± the threshold.
             share = 1 if self.problem.shares is None else self.problem.shares[axis]
-            limit = np.float32(1 / self.problem.penalties.gradient) * share
-            dual = np.clip(total, -limit, limit, out=self.gradient_dual[axis])
+            limit = np.asarray(np.float32(1 / self.problem.penalties.gradient) * share)
+            dual = np.minimum(total, limit, out=self.gradient_dual[axis])
+            np.maximum(dual, np.negative(limit, out=limit), out=dual)
             dual *= self.problem.inner_edges[axis]
             np.subtract(total, 2 * dual, out=self.gradient_target[axis])
 

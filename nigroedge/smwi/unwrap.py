@@ -52,7 +52,7 @@ def unwrap_laplacian(
     -------
     (nx, ny, nz) float32
         Radians, 0 outside the mask: exact up to a harmonic field, and up to whole turns where the
-            mask is everything and no neighbours differ by more than π (from what is expected).
+        mask is everything and no neighbours differ by more than π (from what is expected).
 
     Notes
     -----

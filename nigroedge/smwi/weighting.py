@@ -45,8 +45,14 @@ def susceptibility_mask(chi: Floats, *, threshold_ppm: float = CHI_THRESHOLD_PPM
     chi : ndarray float32
         ppm.
     threshold_ppm : float
-        χth, positive.
+        χth, MIN_THRESHOLD_PPM to MAX_THRESHOLD_PPM.
+
+    Raises
+    ------
+    InputError
+        If it is not.
     """
+    check_weighting(threshold_ppm, POWER)
     ramp = (np.float32(threshold_ppm) - chi) / np.float32(threshold_ppm)
     mask: Floats = np.nan_to_num(np.clip(ramp, 0, 1), nan=0.0)
     return mask.astype(np.float32, copy=False)
