@@ -99,10 +99,12 @@ def single_step_tv(
     grid = total.grid
     trust = normalised_weight(weight, total.mask)
     lam = LAMBDA_TO_NOISE * noise_sd(total) if regularisation is None else regularisation
-    start = _coarse_start(total, b0, trust, radii_mm, lam, lambda d: step(d * _COARSE_PART))
     fine = _Passed.of(total, b0, trust, radii_mm)
     found = fine.refined_from(
-        start, lam, stopping, lambda done: step(_COARSE_PART + done * (1 - _COARSE_PART))
+        _coarse_start(total, b0, trust, radii_mm, lam, lambda d: step(d * _COARSE_PART)),
+        lam,
+        stopping,
+        lambda done: step(_COARSE_PART + done * (1 - _COARSE_PART)),
     )
     local = grid.convolve(np.where(total.mask, found.chi, np.float32(0)), dipole_kernel(grid, b0))
     solver = {**found.solver, "lambda": lam}
